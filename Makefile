@@ -1,0 +1,71 @@
+# Everything here needs Python >= 3.11 and make, and nothing else. `make help` lists the targets.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+# The first interpreter on PATH that is new enough; override with PYTHON=/path/to/python3.13.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info < (3, 14)))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+ARGS ?=
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help install demo test check lint types layers drift generate unit format ci lock clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## create the virtual environment from the hashed lock
+
+$(READY): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 to 3.13 on PATH; set PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip --disable-pip-version-check install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)  ## run the main job against a strict AWS on this machine (ARGS=--keep leaves it running)
+	@$(BIN)/python -m examples.local $(ARGS)
+
+test: $(READY)  ## all tests that need Python and make alone
+	$(PYTEST) -n 4 --dist worksteal $(ARGS)
+
+check: lint types layers drift unit  ## what must be green before a commit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+drift: $(READY)
+	$(BIN)/python scripts/generate.py --check
+
+generate: $(READY)  ## write the documents that are made from the code
+	$(BIN)/python scripts/generate.py
+
+unit: $(READY)
+	$(PYTEST) -q -n 2 tests/unit tests/property tests/local tests/test_architecture.py
+
+format: $(READY)  ## rewrite the sources as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ci: $(READY)  ## what continuous integration runs
+	bash .ci/run
+
+# The locks carry hashes and no index address: any mirror or index serves them.
+UV_COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock:  ## resolve the dependencies anew (needs uv)
+	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(UV_COMPILE) --all-extras -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,101 @@
+"""The command line: the only file that writes to standard output and decides exit codes.
+
+Exit codes of every command: 0 good; 1 the thing checked is not good; 2 usage or configuration; 3 cannot reach;
+4 AWS refuses; 5 issuer, keys or certificate do not fit; 6 rights missing; 7 drift; 70 a bug.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from sidecar import __version__
+from sidecar.config import Settings, resolve
+from sidecar.errors import SettingsError, StartError
+from sidecar.options import OPTIONS
+
+__all__ = ("main",)
+
+PROGRAM = "aws-oidc-sidecar"
+EXIT_GOOD, EXIT_USAGE, EXIT_BUG = 0, 2, 70
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        arguments: without the program's name.
+        environment: that of the process unless given.
+
+    Raises:
+        SystemExit: by argparse, for ``--help``, ``--version`` (0) and wrong usage (2).
+    """
+    given = _parser().parse_args(arguments)
+    environment = os.environ if environment is None else environment
+    flags = {option.name: getattr(given, option.name.replace("-", "_")) for option in OPTIONS}
+    try:
+        settings = resolve(flags, environment)
+        if given.check_config:
+            _show(settings)
+            return EXIT_GOOD
+        return _run(settings, environment)
+    except (SettingsError, StartError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        PROGRAM, description="AWS credentials for a Kubernetes pod from its own ServiceAccount token."
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="watch the token, keep credentials fresh, serve them on loopback",
+        description="Watches the projected token, exchanges it at STS, and serves credentials on 127.0.0.1. "
+        "A flag wins over AWS_OIDC_SIDECAR_*, which wins over the variables of IRSA.",
+    )
+    run.add_argument("--check-config", action="store_true", help="print the settings and where each is from, and exit")
+    for option in OPTIONS:
+        default = "" if option.default in {None, ""} else f" (default {option.default})"
+        variables = ", ".join((option.variable, *option.others))
+        run.add_argument(f"--{option.name}", metavar="VALUE", help=f"{option.help}{default} [{variables}]")
+    return parser
+
+
+def _show(settings: Settings) -> None:
+    """Print what the daemon would run by; there is no secret among the settings, and a URL with one is refused."""
+    width = max(len(name) for name, _, _ in settings.shown)
+    for name, text, source in settings.shown:
+        print(f"{name:<{width}}  {text or '(empty)'}  [{source}]")
+    for warning in settings.warnings:
+        print(f"warning: {warning}")
+
+
+def _run(settings: Settings, environment: Mapping[str, str]) -> int:
+    # Imported here: --help and --check-config need neither asyncio nor the packages.
+    import asyncio  # noqa: PLC0415
+
+    from sidecar.clock import SystemClock  # noqa: PLC0415
+    from sidecar.daemon import Daemon  # noqa: PLC0415
+    from sidecar.log import Event, make_logger  # noqa: PLC0415
+
+    clock = SystemClock()
+    logger = make_logger(settings.log_level, clock)
+
+    async def run() -> int:
+        return await Daemon(settings, environment, clock, logger).run()
+
+    try:
+        return asyncio.run(run())
+    except StartError:
+        raise
+    # A bug. Its text could quote anything, so the class and the place are all that is told.
+    except Exception as error:  # noqa: BLE001
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
+        logger.error(Event.CRASHED, error_type=type(error).__name__, where=place)  # noqa: TRY400 - as above
+        return EXIT_BUG

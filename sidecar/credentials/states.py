@@ -1,0 +1,100 @@
+"""The vocabulary of the life of credentials: phases, events, actions and the state. Pure; no logic."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final
+
+from sidecar.errors import Failure
+from sidecar.model import Grant, Held, Token
+
+__all__ = ("NEVER", "Action", "Event", "Failed", "Granted", "Phase", "State", "Tick", "TokenSeen")
+
+NEVER: Final = float("inf")
+"""A time that does not come."""
+
+
+class Phase(StrEnum):
+    """Where a profile is."""
+
+    NO_TOKEN = "no_token"  # noqa: S105 - a phase
+    """No token was ever read; nothing held."""
+    ACQUIRING = "acquiring"
+    """Nothing held, an exchange is in flight."""
+    RETRYING = "retrying"
+    """Nothing held, the last exchange failed; waits for the next."""
+    FRESH = "fresh"
+    """A set is held and the last exchange succeeded."""
+    RENEWING = "renewing"
+    """A set is held and an exchange is in flight."""
+    KEEPING = "keeping"
+    """A set is held though the last exchange failed; waits for the next."""
+
+
+class Action(Enum):
+    """What the caller has to do, in the order given."""
+
+    START = "start an exchange with state.token"
+    PUBLISH = "serve state.held"
+    WITHDRAW = "serve nothing any more"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSeen:
+    """The token file holds another token than before."""
+
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The exchange in flight gave a set."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The exchange in flight gave none."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: look at what is due and at what has run out."""
+
+
+Event = TokenSeen | Granted | Failed | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All there is to know of one profile.
+
+    Attributes:
+        phase: where it is.
+        token: the newest token read.
+        held: the newest set.
+        shown: ``held`` is being served.
+        renew_remaining: the set is due when this many seconds remain.
+        attempt_mono: not before this time does a waiting profile try again; infinity when only an event helps.
+        success_mono: when the last exchange succeeded.
+        failures: how many exchanges in a row have failed.
+        failure: the last failure, until the next success.
+        token_waits: a token came while an exchange with an older one was in flight.
+        ever_held: a set was held once.
+        refresh_on_rotation: exchange for a new token though the set is not due.
+    """
+
+    phase: Phase = Phase.NO_TOKEN
+    token: Token | None = None
+    held: Held | None = None
+    shown: bool = False
+    renew_remaining: float = 0.0
+    attempt_mono: float = NEVER
+    success_mono: float = -NEVER
+    failures: int = 0
+    failure: Failure | None = None
+    token_waits: bool = False
+    ever_held: bool = False
+    refresh_on_rotation: bool = True

@@ -1,0 +1,1 @@
+"""Hands credentials to the application. Never reaches tokens or STS."""

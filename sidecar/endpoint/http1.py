@@ -1,0 +1,296 @@
+"""HTTP/1.1 on one connection: asyncio's protocol on one side, httptools' parser on the other.
+
+It knows nothing of credentials. A handler gets one request and returns its answer at once, or a ``Pending``
+that is resolved later; there is no task, no timer and no ``await`` per request. Limits of size are kept here,
+limits of time by ``Connection.sweep``, which one timer of the ``listener`` calls for all connections.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from sidecar.endpoint.reader import Fault, FaultError, Request, RequestReader
+from sidecar.endpoint.wire import Answer, Pending, error
+from sidecar.limits import ENDPOINT_CONNECTIONS, HEAD_MAX_BYTES, IDLE_SECONDS, REQUEST_SECONDS
+
+__all__ = ("PIPELINE_MAX", "Connection", "Handler", "Limits", "Owner")
+
+PIPELINE_MAX: Final = 16
+"""Answers of one connection that may wait for an earlier one, and requests of it that are served in a row: a
+peer that sends thousands at once must not hold up the others."""
+
+
+Handler = Callable[[Request], Answer | Pending]
+"""Answers one request, at once. What it raises is a bug: the peer gets 500, the event loop's handler the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one listener puts up with.
+
+    Attributes:
+        connections: open at once.
+        head_bytes: of the request line and headers together.
+        request_seconds: from the first byte of a request to its last.
+        idle_seconds: without a request, or without progress in reading our answer.
+        linger_seconds: to wait for the peer's close after an answer that ends the connection.
+        sweep_seconds: between two looks at these times, so each is kept to within this much.
+    """
+
+    connections: int = ENDPOINT_CONNECTIONS
+    head_bytes: int = HEAD_MAX_BYTES
+    request_seconds: float = REQUEST_SECONDS
+    idle_seconds: float = IDLE_SECONDS
+    linger_seconds: float = 1.0
+    sweep_seconds: float = 1.0
+
+
+class Owner(Protocol):
+    """What a connection needs of its listener."""
+
+    handler: Handler
+    limits: Limits
+    loop: asyncio.AbstractEventLoop
+    draining: bool
+    buffer: memoryview
+    """Shared by all connections: each read is consumed before the next one starts."""
+
+    def opened(self, connection: "Connection") -> None:
+        """Take note of a new connection; may abort it or another one."""
+        ...
+
+    def closed(self, connection: "Connection") -> None:
+        """Forget a connection."""
+        ...
+
+    def refused(self, fault: Fault) -> None:
+        """Count a request that no handler saw."""
+        ...
+
+
+_FAULT_ANSWERS: Final = {fault: error(fault.status, fault, fault.text) for fault in Fault}
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection. Answers leave in the order of their requests.
+
+    Args:
+        owner: the listener that accepted it.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner, self._handler, self._time = owner, owner.handler, owner.loop.time
+        self._reader = RequestReader(owner.limits.head_bytes)
+        self._input = b""
+        # Answers that wait: (answer, is it for HEAD, does the connection end with it).
+        self._waiting: list[tuple[Pending, bool, bool]] = []
+        self._last = self._linger = self._lost = self._paused = self._scheduled = False
+        self._blocked = False  # no further request may be read: it is the last, or answers pile up
+        self._partial_at: float | None = None
+        self._stalled_at: float | None = None
+        self._closing_at: float | None = None
+        self.since = self._time()
+        """When the last complete request came, or the connection itself."""
+
+    def __repr__(self) -> str:
+        state = (
+            "lost" if self._lost else "closing" if self._last else "stalled" if self._stalled_at is not None else "open"
+        )
+        return f"<Connection {state}, {len(self._waiting)} waiting>"
+
+    @property
+    def evictable(self) -> bool:
+        """Whether no complete request would go unanswered, other than by the peer not reading."""
+        return not self._waiting and (not self._input or self._stalled_at is not None)
+
+    # --- called by asyncio ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._owner.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whose fault it was changes nothing
+        """End; answers that still wait are dropped."""
+        self._lost = True
+        self._input = b""
+        self._waiting.clear()
+        self._reader.close()
+        self._owner.closed(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size for all
+        """Return where to read to."""
+        return self._owner.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        if not self._last:
+            self._input += bytes(self._owner.buffer[:nbytes])
+            self._drive()
+
+    def eof_received(self) -> bool:
+        """Close, once what was asked is answered: half-closing after the request is legitimate."""
+        if self._waiting:
+            answer, head, _ = self._waiting[-1]
+            self._waiting[-1] = (answer, head, True)
+            self._last = self._blocked = True
+            self._input = b""
+            return True
+        self._last = self._blocked = True
+        self._closing_at = self._time()
+        return False
+
+    def pause_writing(self) -> None:
+        """Note that the peer does not read."""
+        self._stalled_at = self._time()
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """Go on, the peer reads again."""
+        self._stalled_at = None
+        self._blocked = self._last or len(self._waiting) >= PIPELINE_MAX
+        self._schedule()
+
+    # --- called by the listener ---
+
+    def sweep(self, now: float) -> None:
+        """Enforce the limits of time at ``now`` of the event loop's clock."""
+        limits = self._owner.limits
+        if self._closing_at is not None:
+            unread = self._transport.get_write_buffer_size()
+            if now - self._closing_at >= (limits.idle_seconds if unread else limits.linger_seconds):
+                self.abort()
+        elif self._stalled_at is not None:
+            if now - self._stalled_at >= limits.idle_seconds:
+                self.abort()
+        elif self._waiting or self._input:
+            pass  # our turn, not the peer's
+        elif self._partial_at is not None:
+            if now - self._partial_at >= limits.request_seconds:
+                # Slowloris: a byte now and then holds a connection for ever.
+                out: list[bytes] = []
+                self._refuse(Fault.TIMEOUT, out)
+                self._transport.write(b"".join(out))
+                self._settle()
+        elif now - self.since >= limits.idle_seconds:
+            self._finish()
+
+    def drain(self) -> None:
+        """Close as soon as every complete request is answered; one that has begun may complete."""
+        if not self._waiting and not self._input and self._partial_at is None and not self._last:
+            self._finish()
+
+    def abort(self) -> None:
+        """Close at once; ``connection_lost`` follows in the next turn of the event loop."""
+        self._transport.abort()
+
+    # --- the work ---
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._lost:
+            self._scheduled = True
+            self._owner.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if not self._lost:
+            self._drive()
+
+    def _drive(self) -> None:
+        out: list[bytes] = []
+        if self._waiting:
+            self._collect(out)
+        reader, data, position, served = self._reader, self._input, 0, 0
+        try:
+            while position < len(data) and served < PIPELINE_MAX and not self._blocked:
+                position = reader.read(data, position)
+                if reader.request is not None:
+                    served += 1
+                    self._serve(reader.request, out)
+        except FaultError as exc:
+            self._refuse(exc.fault, out)
+        if served:
+            self.since = self._time()
+        if reader.size and not self._last:
+            if served or self._partial_at is None:
+                self._partial_at = self._time()
+        else:
+            self._partial_at = None
+        self._input = data[position:]
+        if out:
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._blocked or self._paused or self._input:
+            self._settle()
+
+    def _collect(self, out: list[bytes]) -> None:
+        while self._waiting and (answer := self._waiting[0][0].answer) is not None:
+            _, head, close = self._waiting.pop(0)
+            if self._owner.draining and not self._waiting:
+                close = self._last = True
+            out.append(_pick(answer, head=head, close=close))
+        self._blocked = self._last or self._stalled_at is not None or len(self._waiting) >= PIPELINE_MAX
+
+    def _serve(self, request: Request, out: list[bytes]) -> None:
+        try:
+            answer = self._handler(request)
+        except Exception as exc:  # noqa: BLE001 - a bug of a handler must not cost the other connections
+            self._owner.loop.call_exception_handler({"message": "a request handler failed", "exception": exc})
+            self._refuse(Fault.INTERNAL, out)
+            return
+        close = self._owner.draining or not request.keep_alive
+        if close:
+            self._last = self._blocked = True
+        self._put(answer, out, head=request.method == b"HEAD", close=close)
+
+    def _refuse(self, fault: Fault, out: list[bytes]) -> None:
+        self._owner.refused(fault)
+        self._last = self._blocked = self._linger = True
+        self._put(_FAULT_ANSWERS[fault], out, head=self._reader.is_head, close=True)
+
+    def _put(self, answer: Answer | Pending, out: list[bytes], *, head: bool, close: bool) -> None:
+        if isinstance(answer, Answer):
+            if not self._waiting:
+                out.append(_pick(answer, head=head, close=close))
+                return
+            answer = Pending(answer)
+        self._waiting.append((answer, head, close))
+        self._blocked = self._blocked or len(self._waiting) >= PIPELINE_MAX
+        answer.notify(self._schedule)
+
+    def _settle(self) -> None:
+        # Decides whether to read on, to come back, or to close.
+        if self._last:
+            self._linger = self._linger or bool(self._input)
+            self._input = b""
+            if not self._waiting and self._closing_at is None:
+                self._finish()
+            return
+        if self._input and not self._blocked:
+            self._schedule()
+        pause = self._blocked or bool(self._input)
+        if pause is not self._paused:
+            self._paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _finish(self) -> None:
+        self._last = True
+        self._closing_at = self._time()
+        if not self._linger:
+            self._transport.close()
+            return
+        # Closing a socket with unread bytes resets it, and the peer may lose our answer (RFC 9112 section 9.6):
+        # say that we are done, read on into the void, and let the peer or the sweep close.
+        self._transport.write_eof()
+        self._transport.resume_reading()
+
+
+def _pick(answer: Answer, *, head: bool, close: bool) -> bytes:
+    data = answer.close if close else answer.keep
+    # RFC 9110 section 9.3.2: HEAD gets the header section of GET and never a body.
+    return data[: data.index(b"\r\n\r\n") + 4] if head else data

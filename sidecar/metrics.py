@@ -1,0 +1,138 @@
+"""Every metric: its name, labels and buckets, on a registry of our own.
+
+Rules (Prometheus documentation, "Metric and label naming" and "Instrumentation"): base units, timestamps
+rather than ages, every label value initialised, no label whose values an outsider chooses. Rates are counted
+where they happen as plain integers and read here at scrape; nothing on the request path calls this library.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from sidecar.clock import Clock
+from sidecar.credentials.states import State
+from sidecar.errors import Outcome, TokenProblem
+
+__all__ = ("CONTENT_TYPE", "PREFIX", "Metrics")
+
+PREFIX: Final = "aws_oidc_sidecar"
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+# One exchange: a process start and an HTTPS call; 10 s is when it is killed, 60 s when its start is.
+_EXCHANGE_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """All metrics of one daemon.
+
+    Args:
+        version: of this program.
+        profiles: every profile name.
+        clock: decides whether a set is servable at scrape.
+    """
+
+    def __init__(self, version: str, profiles: Iterable[str], clock: Clock) -> None:
+        # A setting of the library, not of a registry: without it each counter doubles into a _created series.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
+        names = tuple(profiles)
+        self.registry = CollectorRegistry(auto_describe=False)
+        prometheus_client.ProcessCollector(registry=self.registry)
+        build = Gauge(f"{PREFIX}_build_info", "The version that runs.", ["version"], registry=self.registry)
+        build.labels(version).set(1)
+        self.token_expiration = self._gauge("token_expiration_timestamp_seconds", "When the projected token expires.")
+        self.token_issued = self._gauge("token_issued_timestamp_seconds", "When the projected token was issued.")
+        self.token_events = self._gauge(
+            "token_watch_events", "1 while file events announce a rotation, 0 while the file is only polled."
+        )
+        self.token_rotations = self._counter("token_rotations_total", "Projected tokens seen after the first.")
+        self.token_errors = self._counter(
+            "token_read_errors_total", "Times that the token file became unusable.", ["reason"]
+        )
+        self.sts_requests = self._counter("sts_requests_total", "Exchanges by how they ended.", ["profile", "outcome"])
+        self.sts_seconds = Histogram(
+            f"{PREFIX}_sts_request_duration_seconds",
+            "Time of an exchange, the start of its process included.",
+            ["profile"],
+            buckets=_EXCHANGE_BUCKETS,
+            registry=self.registry,
+        )
+        self.last_success = self._gauge(
+            "credentials_last_refresh_success_timestamp_seconds", "When the last exchange succeeded.", ["profile"]
+        )
+        for problem in TokenProblem:
+            self.token_errors.labels(problem)
+        for name in names:
+            self.sts_seconds.labels(name)
+            self.last_success.labels(name)
+            for outcome in Outcome:
+                self.sts_requests.labels(name, outcome)
+        self._states = _StateCollector(names, clock)
+        self._requests = _RequestCollector()
+        self.registry.register(self._states)
+        self.registry.register(self._requests)
+
+    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def read_states(self, state: Callable[[str], State]) -> None:
+        """Have credential metrics read from here at scrape; before that there are none."""
+        self._states.state = state
+
+    def read_requests(self, handler: str, counts: Callable[[], Mapping[tuple[int, str], int]]) -> None:
+        """Have a listener's request counts, by status and cause, read from here at scrape."""
+        self._requests.sources[handler] = counts
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format that ``CONTENT_TYPE`` names."""
+        return generate_latest(self.registry)
+
+
+class _StateCollector(Collector):
+    def __init__(self, profiles: Iterable[str], clock: Clock) -> None:
+        self._profiles = tuple(profiles)
+        self._clock = clock
+        self.state: Callable[[str], State] = lambda _: State()
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._clock.now()
+        expiration = _family("credentials_expiration_timestamp_seconds", "When the held set expires; 0 without one.")
+        renewal = _family("credentials_renewal_timestamp_seconds", "When the held set is due; 0 without one.")
+        ready = _family("credentials_ready", "1 while an unexpired set is held.")
+        failures = _family("exchange_consecutive_failures", "Exchanges that failed in a row.")
+        for name in self._profiles:
+            state = self.state(name)
+            held = state.held
+            expires_at = float(held.grant.credentials.expires_at) if held else 0.0
+            expiration.add_metric([name], expires_at)
+            renewal.add_metric([name], expires_at - state.renew_remaining if held else 0.0)
+            ready.add_metric([name], float(held is not None and held.servable(now)))
+            failures.add_metric([name], state.failures)
+        return (expiration, renewal, ready, failures)
+
+
+def _family(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=["profile"])
+
+
+class _RequestCollector(Collector):
+    def __init__(self) -> None:
+        self.sources: dict[str, Callable[[], Mapping[tuple[int, str], int]]] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            f"{PREFIX}_http_requests_total",
+            "Answers by listener, status and cause; cause is empty for what was served.",
+            labels=["handler", "code", "cause"],
+        )
+        for handler, counts in self.sources.items():
+            for (code, cause), count in counts().items():
+                family.add_metric([handler, str(code), cause], count)
+        return (family,)

@@ -1,0 +1,1 @@
+"""Tests of aws-oidc-sidecar and of its local world."""

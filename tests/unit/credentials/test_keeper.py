@@ -1,0 +1,179 @@
+"""The keeper on a real event loop, with a fake clock and an exchanger that a test answers by hand."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from sidecar.clock import Instant
+from sidecar.credentials.keeper import Keeper
+from sidecar.credentials.states import Phase, State
+from sidecar.credentials.store import Store
+from sidecar.errors import Failure, Outcome, Retry
+from sidecar.model import Grant, Order
+from tests.helpers.clock import FakeClock
+from tests.helpers.values import grant, profile, token
+
+FAILURE = Failure(Outcome.ACCESS_DENIED, Retry.PERMANENT, "hint")
+Result = tuple[str, Grant | Failure]
+
+
+class HandExchanger:
+    """Implements ``Exchanger``; each exchange gives what the test puts, in its order."""
+
+    def __init__(self) -> None:
+        self.orders: list[Sequence[Order]] = []
+        self.results: asyncio.Queue[Result] = asyncio.Queue()
+        self.at_once = 0
+        self.open = 0
+
+    async def exchange(self, orders: Sequence[Order]) -> AsyncGenerator[Result]:
+        self.orders.append(orders)
+        self.open += 1
+        self.at_once = max(self.at_once, self.open)
+        try:
+            for _ in orders:
+                yield await self.results.get()
+        finally:
+            self.open -= 1
+
+
+class Notes:
+    """Implements ``Observer``; remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def exchange_started(self, profiles: Sequence[str]) -> None:
+        self.lines.append(f"started {' '.join(profiles)}")
+
+    def exchange_ended(self, profile: str, result: Grant | Failure, seconds: float, state: State, now: Instant) -> None:
+        assert seconds >= 0
+        assert now.mono > 0
+        self.lines.append(f"{profile} {type(result).__name__} {state.phase}")
+
+    def withdrawn(self, profile: str, state: State) -> None:
+        self.lines.append(f"{profile} withdrawn {state.phase}")
+
+
+class World:
+    def __init__(self, *names: str) -> None:
+        self.clock = FakeClock()
+        self.store = Store(names)
+        self.exchanger = HandExchanger()
+        self.notes = Notes()
+        self.keeper = Keeper(
+            [profile(name) for name in names],
+            self.store,
+            self.exchanger,
+            clock=self.clock,
+            draw=lambda: 0.5,
+            observer=self.notes,
+        )
+        self.task = asyncio.create_task(self.keeper.run())
+
+    async def settle(self) -> None:
+        """Let everything that is ready run."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def gives(self, name: str, number: int) -> None:
+        await self.exchanger.results.put((name, grant(number, wall=self.clock.wall, mono=self.clock.mono)))
+        await self.settle()
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await self.task
+        assert self.exchanger.open == 0, "an exchange outlived the keeper"
+
+
+def test_a_token_becomes_a_served_set() -> None:
+    async def story() -> None:
+        world = World("default")
+        await world.settle()
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.gives("default", 1)
+        held = world.store.get("default")
+        assert held is not None
+        assert held.grant.credentials.access_key_id.endswith("1")
+        assert world.notes.lines == ["started default", "default Grant fresh"]
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_all_profiles_that_are_due_share_one_exchange_and_each_is_served_as_it_comes() -> None:
+    async def story() -> None:
+        world = World("a", "b", "c")
+        world.keeper.token_seen(token())
+        await world.settle()
+        assert [[order.profile.name for order in orders] for orders in world.exchanger.orders] == [["a", "b", "c"]]
+        await world.gives("b", 1)
+        assert world.store.get("b") is not None
+        assert world.store.get("a") is None
+        await world.exchanger.results.put(("a", FAILURE))
+        await world.gives("c", 2)
+        assert world.store.get("c") is not None
+        assert world.keeper.state("a").phase is Phase.RETRYING
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_what_becomes_due_during_an_exchange_waits_for_its_end() -> None:
+    async def story() -> None:
+        world = World("a", "b")
+        world.keeper.token_seen(token("1.1.1"))
+        await world.settle()
+        await world.exchanger.results.put(("a", FAILURE))
+        await world.settle()
+        world.keeper.token_seen(token("2.2.2"))
+        await world.settle()
+        assert len(world.exchanger.orders) == 1, "b is still being exchanged"
+        await world.gives("b", 1)
+        assert [order.token.raw for order in world.exchanger.orders[1]] == ["2.2.2"]
+        assert world.exchanger.at_once == 1
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_a_set_that_ran_out_is_withdrawn_from_the_store() -> None:
+    async def story() -> None:
+        world = World("default")
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.gives("default", 1)
+        world.clock.advance(3_575)
+        world.keeper.token_seen(token("2.2.2"))
+        await world.settle()
+        assert world.store.get("default") is None
+        assert "default withdrawn acquiring" in world.notes.lines
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_a_bug_in_an_exchange_ends_the_keeper() -> None:
+    async def story() -> None:
+        world = World("default")
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.exchanger.results.put(("nobody", FAILURE))
+        with pytest.raises(KeyError):
+            await asyncio.wait_for(world.task, 5)
+
+    asyncio.run(story())
+
+
+def test_cancelling_ends_the_exchange_in_flight_first() -> None:
+    async def story() -> None:
+        world = World("default")
+        world.keeper.token_seen(token())
+        await world.settle()
+        assert world.exchanger.open == 1
+        await world.stop()
+
+    asyncio.run(story())

@@ -1,0 +1,62 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.credentials.states import Phase, State
+from sidecar.credentials.timing import hold
+from sidecar.errors import Outcome, TokenProblem
+from sidecar.metrics import Metrics
+from tests.helpers.clock import FakeClock
+from tests.helpers.values import grant
+
+
+def scraped(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Return every sample by its name and label values."""
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_every_label_value_is_there_before_anything_happens() -> None:
+    found = scraped(Metrics("1.2.3", ["reader"], FakeClock()))
+    for outcome in Outcome:
+        assert found["aws_oidc_sidecar_sts_requests_total", (outcome, "reader")] == 0
+    for problem in TokenProblem:
+        assert found["aws_oidc_sidecar_token_read_errors_total", (problem,)] == 0
+    assert found["aws_oidc_sidecar_build_info", ("1.2.3",)] == 1
+    assert found["aws_oidc_sidecar_credentials_ready", ("reader",)] == 0
+
+
+def test_what_is_held_shows_by_timestamps_and_stops_being_ready_with_the_clock() -> None:
+    clock = FakeClock()
+    metrics = Metrics("1", ["a"], clock)
+    state = State(phase=Phase.FRESH, held=hold(grant()), renew_remaining=1_200, failures=3)
+    metrics.read_states(lambda _: state)
+    found = scraped(metrics)
+    assert found["aws_oidc_sidecar_credentials_expiration_timestamp_seconds", ("a",)] == 1_800_003_600
+    assert found["aws_oidc_sidecar_credentials_renewal_timestamp_seconds", ("a",)] == 1_800_002_400
+    assert found["aws_oidc_sidecar_exchange_consecutive_failures", ("a",)] == 3
+    assert found["aws_oidc_sidecar_credentials_ready", ("a",)] == 1
+    clock.advance(3_570)
+    assert scraped(metrics)["aws_oidc_sidecar_credentials_ready", ("a",)] == 0
+
+
+def test_requests_are_read_where_they_are_counted() -> None:
+    metrics = Metrics("1", ["a"], FakeClock())
+    counts = {(200, ""): 0, (403, "host"): 0}
+    metrics.read_requests("credentials", lambda: counts)
+    counts[200, ""] += 7
+    found = scraped(metrics)
+    assert found["aws_oidc_sidecar_http_requests_total", ("", "200", "credentials")] == 7
+    assert found["aws_oidc_sidecar_http_requests_total", ("host", "403", "credentials")] == 0
+
+
+def test_no_series_says_when_a_counter_was_created() -> None:
+    assert "_created" not in Metrics("1", ["a"], FakeClock()).text().decode()
+
+
+def test_two_daemons_in_one_process_do_not_share_a_registry() -> None:
+    one, two = Metrics("1", ["a"], FakeClock()), Metrics("1", ["a"], FakeClock())
+    one.token_rotations.inc()
+    assert scraped(two)["aws_oidc_sidecar_token_rotations_total", ()] == 0
