@@ -1,0 +1,1 @@
+"""Runnable examples; `examples.local` is the whole world on one machine."""

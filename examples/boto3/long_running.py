@@ -1,0 +1,22 @@
+"""An application that runs for long with one client: each line is one call, and who it was signed by.
+
+    python long_running.py /demo/demo/image-id
+
+It ends by itself when standard input is closed; any error ends it with a traceback.
+"""
+
+import select
+import sys
+
+import boto3
+
+PAUSE_SECONDS = 0.2
+
+session = boto3.Session()
+ssm = session.client("ssm")
+credentials = session.get_credentials()
+
+while not select.select([sys.stdin], [], [], PAUSE_SECONDS)[0]:
+    value = ssm.get_parameter(Name=sys.argv[1])["Parameter"]["Value"]
+    signed_by = credentials.get_frozen_credentials().access_key if credentials else "nobody"
+    print(value, signed_by, flush=True)

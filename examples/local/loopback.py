@@ -1,0 +1,135 @@
+"""A threaded HTTP/1.1 server on 127.0.0.1, plain or TLS, that closes without leaving a thread or a socket."""
+
+import contextlib
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+# Longer than any client here pauses between two requests, so that a kept-alive connection ends on the client's side.
+_IDLE_SECONDS = 60.0
+
+_SocketAddress = tuple[Any, ...]
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Serves `handler` on 127.0.0.1 and a port that the kernel chose, from `start` to `close`.
+
+    Args:
+        handler: the request handler class.
+        tls: asked for the TLS context of each new connection, so that a certificate can change while the server
+            runs; None serves plain HTTP.
+        accepts: asked before each connection is served; False closes it without an answer, as a dead service does.
+    """
+
+    daemon_threads = False  # joined by server_close: a leaked thread fails the test that leaked it
+    block_on_close = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        handler: type[BaseHTTPRequestHandler],
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        accepts: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._tls = tls
+        self._accepts = accepts
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        self.closing = threading.Event()
+        super().__init__(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, name=f"loopback-{self.server_port}"
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address that answers: always ("127.0.0.1", port)."""
+        return ("127.0.0.1", self.server_port)
+
+    def start(self) -> None:
+        """Begin to serve, in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving, cut every connection, join every thread. Safe to call once, after `start`."""
+        self.closing.set()
+        self.shutdown()
+        with self._open_lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket.shutdown, which takes the TLS state away from the thread that reads.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        self.server_close()
+        self._thread.join()
+
+    def server_bind(self) -> None:
+        """Bind without the reverse DNS look-up of http.server, which can hang on a machine without DNS."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name = "127.0.0.1"
+        self.server_port = int(self.server_address[1])
+
+    def get_request(self) -> tuple[socket.socket, _SocketAddress]:
+        """Accept a connection; its TLS handshake happens at the first read, in the connection's own thread."""
+        connection, peer = super().get_request()
+        if self._tls is not None:
+            connection = self._tls().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, peer
+
+    def verify_request(self, request: Any, client_address: _SocketAddress) -> bool:  # noqa: ANN401 - the base's type
+        """Ask `accepts`; see the class."""
+        del request, client_address
+        return self._accepts()
+
+    def process_request(self, request: Any, client_address: _SocketAddress) -> None:  # noqa: ANN401 - the base's type
+        """Remember the connection, so that `close` can cut it."""
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - the base's type
+        """Close the connection and forget it."""
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: _SocketAddress) -> None:  # noqa: ANN401 - the base's type
+        """Ignore what a peer can cause (resets, refused handshakes); report everything else on stderr."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """HTTP/1.1 with keep-alive, no logging, and answers written in one piece."""
+
+    server: LoopbackServer
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
+        """Log nothing: a request line of the query protocol can carry a web identity token."""
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send one answer. `Content-Length` and `Date` are added; the connection stays open unless asked otherwise.
+
+        Head and body leave in one write: two small writes would meet Nagle and a delayed ACK, 40 ms a request.
+        """
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Date: {self.date_time_string()}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"Content-Length: {len(body)}"]
+        if self.close_connection:
+            lines.append("Connection: close")
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+    def drop(self) -> None:
+        """End the connection without an answer."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -1,0 +1,136 @@
+"""A private certificate authority, and leaves that it signs.
+
+The chain is what Gardener's API server sends: the leaf, then the CA (`IncludeCACertificateInServerChain`,
+https://github.com/gardener/gardener/blob/master/pkg/component/kubernetes/apiserver/secrets.go), which is why the
+*last* certificate of the chain can be an IAM thumbprint that outlives a re-issued leaf.
+"""
+
+import datetime as dt
+import hashlib
+import ipaddress
+import ssl
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# Fixed bounds, so that making a certificate reads no clock: OpenSSL checks them against real time.
+_NOT_BEFORE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+_NOT_AFTER = dt.datetime(2049, 12, 31, tzinfo=dt.UTC)
+
+
+def thumbprint(der: bytes) -> str:
+    """Return the SHA-1 of a DER certificate as 40 lower-case hex digits, the form that IAM stores.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc_verify-thumbprint.html
+    """
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """A leaf, its key and the CA that signed it, all PEM."""
+
+    leaf_pem: str
+    ca_pem: str
+    key_pem: str = field(repr=False)
+
+    def chain_thumbprints(self) -> tuple[str, str]:
+        """Return the thumbprints of the leaf and of the CA, in the order in which a server sends them."""
+        return (
+            thumbprint(ssl.PEM_cert_to_DER_cert(self.leaf_pem)),
+            thumbprint(ssl.PEM_cert_to_DER_cert(self.ca_pem)),
+        )
+
+
+class Authority:
+    """A self-signed CA on P-256, made anew each time, its key in memory only.
+
+    Args:
+        name: the common name of the CA's subject.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(self._name, self._name, self._key.public_key(), self._key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
+        self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+    @property
+    def thumbprint(self) -> str:
+        """The CA certificate's SHA-1 as IAM stores it."""
+        return thumbprint(ssl.PEM_cert_to_DER_cert(self.pem))
+
+    def issue(self, names: Iterable[str], addresses: Iterable[str] = ()) -> ServerCertificate:
+        """Return a new server certificate for DNS `names` and IP `addresses`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        sans: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        sans += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        # The subject stays generic: clients match the subject alternative names only (RFC 9525 section 2).
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local server")])
+        builder = _builder(subject, self._name, key.public_key(), self._key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_key_usage(signs_certificates=False), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+        leaf = builder.sign(self._key, hashes.SHA256())
+        return ServerCertificate(
+            leaf_pem=leaf.public_bytes(Encoding.PEM).decode(),
+            ca_pem=self.pem,
+            key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        )
+
+
+def server_context(certificate: ServerCertificate, *, with_ca: bool = True) -> ssl.SSLContext:
+    """Return a TLS server context that sends the leaf, followed by the CA unless `with_ca` is false."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    chain = certificate.leaf_pem + (certificate.ca_pem if with_ca else "")
+    # OpenSSL loads a chain only from a file: it exists for this one call, 0600 in a 0700 directory.
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "server.pem")
+        path.touch(mode=0o600)
+        path.write_text(chain + certificate.key_pem, encoding="ascii")
+        context.load_cert_chain(path)
+    return context
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePublicKey,
+) -> x509.CertificateBuilder:
+    # Both key identifiers are there because Python 3.13 verifies with VERIFY_X509_STRICT, which asks for them.
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(_NOT_AFTER)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,137 @@
+"""Requests as the front reads them, and answers as AWS writes them: query protocol (XML) and JSON protocol."""
+
+import html
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
+
+from examples.local.refusals import Refused
+
+_NAMESPACES = {
+    "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
+    "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
+}
+_VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
+_SSM_TARGET = "AmazonSSM."
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, whole.
+
+    Attributes:
+        method: upper case.
+        target: path and query as sent.
+        headers: every header in order; names as sent.
+        body: the bytes.
+    """
+
+    method: str
+    target: str = field(repr=False)  # a GET of the query protocol carries the token here
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of this name, in any case, or None."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the query protocol, from the query string and from a form body."""
+        pairs = parse_qsl(urlsplit(self.target).query, keep_blank_values=True)
+        if (self.header("content-type") or "").startswith("application/x-www-form-urlencoded"):
+            pairs += parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+        return dict(pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a request asks for: the service ("sts", "iam", "ssm" or ""), the operation, and its parameters."""
+
+    service: str
+    name: str
+    version: str
+    parameters: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Operation":
+        """Return the operation that a request names; service "" where it names none that is known."""
+        target = request.header("x-amz-target") or ""
+        if target.startswith(_SSM_TARGET):
+            return cls("ssm", target.removeprefix(_SSM_TARGET), "", {})
+        parameters = request.parameters()
+        version = parameters.get("Version", "")
+        return cls(_VERSIONS.get(version, ""), parameters.get("Action", ""), version, parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One answer: status, headers without Content-Length and Date, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+def new_request_id() -> str:
+    """Return a fresh request id."""
+    return str(uuid.uuid4())
+
+
+def iso8601(at: float) -> str:
+    """Return `at`, seconds since the epoch, as STS writes an Expiration: UTC, whole seconds, `Z`."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def escape(text: str) -> str:
+    """Return `text` for an XML element; characters that XML 1.0 cannot carry become question marks."""
+    printable = "".join(character if character >= " " or character in "\t\n\r" else "?" for character in text)
+    return html.escape(printable, quote=False)
+
+
+def refusal(refused: Refused, service: str) -> HttpResponse:
+    """Return a refusal in the service's protocol, with a fresh request id.
+
+    The XML has the white space of a real answer: https://github.com/awslabs/aws-sdk-rust/issues/827
+    """
+    request_id = new_request_id()
+    if service == "ssm":
+        body = json.dumps({"__type": refused.code, "message": refused.message}).encode()
+        headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": request_id}
+        return HttpResponse(refused.status, headers, body)
+    fault = "Receiver" if refused.status >= _SERVER_ERROR else "Sender"
+    body = (
+        f'<ErrorResponse xmlns="{_NAMESPACES.get(service, _NAMESPACES["sts"])}">\n'
+        "  <Error>\n"
+        f"    <Type>{fault}</Type>\n"
+        f"    <Code>{refused.code}</Code>\n"
+        f"    <Message>{escape(refused.message)}</Message>\n"
+        "  </Error>\n"
+        f"  <RequestId>{request_id}</RequestId>\n"
+        "</ErrorResponse>\n"
+    ).encode()
+    return HttpResponse(refused.status, {"Content-Type": "text/xml", "x-amzn-RequestId": request_id}, body)
+
+
+def sts_success(operation: str, result: str) -> HttpResponse:
+    """Return STS's 200 for `operation`, with the already escaped XML `result` in it."""
+    return _success("sts", operation, f"  <{operation}Result>\n{result}  </{operation}Result>\n")
+
+
+def empty_success(operation: Operation) -> HttpResponse:
+    """Return the 200 of an operation of the query protocol that has no result."""
+    return _success(operation.service, operation.name, "")
+
+
+def _success(service: str, operation: str, result: str) -> HttpResponse:
+    request_id = new_request_id()
+    body = (
+        f'<{operation}Response xmlns="{_NAMESPACES[service]}">\n'
+        f"{result}"
+        f"  <ResponseMetadata>\n    <RequestId>{request_id}</RequestId>\n  </ResponseMetadata>\n"
+        f"</{operation}Response>\n"
+    ).encode()
+    return HttpResponse(200, {"Content-Type": "text/xml", "x-amzn-RequestId": request_id}, body)

@@ -1,0 +1,72 @@
+"""The real process against the local world, one of each per test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.local.kubelet import Kubelet
+from examples.local.process import Sidecar
+from examples.local.world import World
+
+
+@pytest.fixture
+def role_arn(fresh_world: World) -> str:
+    """The role that the tutorial's ServiceAccount may assume."""
+    return fresh_world.set_up_trust()
+
+
+@pytest.fixture
+def kubelet(fresh_world: World, tmp_path: Path) -> Iterator[Kubelet]:
+    """The tutorial's projected volume; a test rotates it by ``rotate_now``."""
+    directory = tmp_path / "aws-oidc-token"
+    directory.mkdir()
+    with fresh_world.kubelet(directory) as running:
+        yield running
+
+
+@pytest.fixture
+def run_sidecar(
+    fresh_world: World, role_arn: str, kubelet: Kubelet, tmp_path: Path
+) -> Iterator[Callable[..., Sidecar]]:
+    """Start the daemon; keyword arguments are settings that differ."""
+    started: list[Sidecar] = []
+
+    def run(environment: dict[str, str] | None = None, **settings: str) -> Sidecar:
+        variables = {
+            "PATH": os.environ["PATH"],
+            "AWS_ROLE_ARN": role_arn,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(kubelet.path),
+            "AWS_REGION": "eu-central-1",
+            "AWS_ENDPOINT_URL_STS": fresh_world.aws.url,
+            "AWS_OIDC_SIDECAR_ALLOW_HTTP_STS": "true",
+            "AWS_OIDC_SIDECAR_RUNTIME_DIR": str(tmp_path / "run"),
+            "AWS_OIDC_SIDECAR_ENDPOINT_PORT": "0",
+            "AWS_OIDC_SIDECAR_ADMIN_ADDRESS": "127.0.0.1",
+            "AWS_OIDC_SIDECAR_ADMIN_PORT": "0",
+            "AWS_OIDC_SIDECAR_LOG_LEVEL": "debug",
+        }
+        variables |= {f"AWS_OIDC_SIDECAR_{name.upper()}": text for name, text in settings.items()}
+        sidecar = Sidecar(variables | (environment or {}), tmp_path / "run")
+        started.append(sidecar)
+        return sidecar
+
+    yield run
+    for sidecar in started:
+        sidecar.close()
+
+
+@pytest.fixture
+def application(fresh_world: World) -> Callable[[Sidecar, str], subprocess.CompletedProcess[str]]:
+    """Run Python code as an application: a process of its own that knows the two container variables alone."""
+
+    def run(sidecar: Sidecar, code: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": fresh_world.aws.url} | sidecar.application
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=30
+        )
+
+    return run

@@ -1,0 +1,1 @@
+"""Tests of the local world itself: it must refuse what AWS refuses."""

@@ -1,0 +1,198 @@
+"""The issuer: its documents, its tokens, its misbehaviour."""
+
+import contextlib
+import hashlib
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPSConnection
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from examples.local.issuer import DISCOVERY_PATH, JWKS_PATH, Issuer
+from examples.local.keys import base64url, decode_segment, tamper_payload, tamper_signature
+
+_NOW = 1_795_000_000.4
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Issuer]:
+    with Issuer(clock=lambda: _NOW) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def issuer(running: Issuer) -> Issuer:
+    running.reset()
+    running.retire_old_keys()
+    return running
+
+
+def _get(issuer: Issuer, path: str) -> tuple[int, dict[str, str], bytes]:
+    context = ssl.create_default_context(cadata=issuer.ca_pem)
+    (address,) = issuer.connect_to.values()
+    connection = HTTPSConnection(issuer.host, timeout=5, context=context)
+    with (
+        contextlib.closing(connection),
+        socket.create_connection(address, 5) as raw,
+        context.wrap_socket(raw, server_hostname=issuer.host) as secure,
+    ):
+        connection.sock = secure
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+
+
+def test_the_discovery_document_is_the_api_servers(issuer: Issuer) -> None:
+    status, headers, body = _get(issuer, DISCOVERY_PATH)
+    assert status == 200
+    assert headers["content-type"] == "application/json"
+    assert headers["cache-control"] == "public, max-age=3600"
+    assert json.loads(body) == {
+        "issuer": "https://issuer.test",
+        "jwks_uri": "https://issuer.test/openid/v1/jwks",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+
+
+def test_the_key_set_has_its_own_content_type_and_public_members_alone(issuer: Issuer) -> None:
+    status, headers, body = _get(issuer, JWKS_PATH)
+    assert status == 200
+    assert headers["content-type"] == "application/jwk-set+json"
+    assert headers["cache-control"] == "public, max-age=3600"
+    (key,) = json.loads(body)["keys"]
+    assert set(key) == {"use", "kty", "kid", "alg", "n", "e"}
+    assert (key["use"], key["kty"], key["alg"], key["kid"]) == ("sig", "RSA", "RS256", issuer.kids[0])
+
+
+def test_every_other_path_is_not_found(issuer: Issuer) -> None:
+    assert _get(issuer, "/api")[0] == 404
+    assert _get(issuer, JWKS_PATH + "/")[0] == 404
+
+
+def test_a_key_is_identified_by_the_hash_of_its_public_key(issuer: Issuer) -> None:
+    (key,) = json.loads(_get(issuer, JWKS_PATH)[2])["keys"]
+    public = jwt.PyJWK(key).key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert issuer.kids == (base64url(hashlib.sha256(public).digest()),)
+
+
+def test_a_token_has_every_claim_of_a_pod_token(issuer: Issuer) -> None:
+    token = issuer.mint(namespace="shop", service_account="reader", pod="shop-0", node="node-7")
+    head, payload, _ = token.split(".")
+    assert decode_segment(head) == {"alg": "RS256", "kid": issuer.kids[0]}
+    claims = decode_segment(payload)
+    uids = {name: part.pop("uid") for name, part in claims["kubernetes.io"].items() if isinstance(part, dict)}
+    assert {name: len(uid) for name, uid in uids.items()} == {"node": 36, "pod": 36, "serviceaccount": 36}
+    assert len(claims.pop("jti")) == 36
+    assert claims == {
+        "iss": "https://issuer.test",
+        "sub": "system:serviceaccount:shop:reader",
+        "aud": ["sts.amazonaws.com"],
+        "iat": 1_795_000_000,
+        "nbf": 1_795_000_000,
+        "exp": 1_795_003_600,
+        "kubernetes.io": {
+            "namespace": "shop",
+            "node": {"name": "node-7"},
+            "pod": {"name": "shop-0"},
+            "serviceaccount": {"name": "reader"},
+        },
+    }
+
+
+def test_each_token_has_an_identifier_of_its_own(issuer: Issuer) -> None:
+    assert issuer.mint() != issuer.mint()
+
+
+def test_life_and_time_of_issue_can_be_chosen(issuer: Issuer) -> None:
+    claims = decode_segment(issuer.mint(lifetime_seconds=600, now=1000).split(".")[1])
+    assert (claims["iat"], claims["nbf"], claims["exp"]) == (1000, 1000, 1600)
+
+
+def _verify(issuer: Issuer, token: str) -> None:
+    keys = {key["kid"]: jwt.PyJWK(key) for key in json.loads(_get(issuer, JWKS_PATH)[2])["keys"]}
+    kid = jwt.get_unverified_header(token)["kid"]
+    options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+    jwt.decode(token, keys[kid], audience="sts.amazonaws.com", options=options)  # type: ignore[arg-type]
+
+
+def test_a_token_verifies_against_the_published_keys_and_a_spoiled_one_does_not(issuer: Issuer) -> None:
+    token = issuer.mint()
+    _verify(issuer, token)
+    for spoiled in (tamper_signature(token), tamper_payload(token, sub="system:serviceaccount:default:admin")):
+        with pytest.raises(jwt.InvalidSignatureError):
+            _verify(issuer, spoiled)
+    with pytest.raises(KeyError):
+        _verify(issuer, issuer.sign_with_unknown_key({"aud": "sts.amazonaws.com"}))
+
+
+def test_a_rotated_key_signs_at_once_while_both_are_published(issuer: Issuer) -> None:
+    old = issuer.mint()
+    kid = issuer.rotate_key()
+    new = issuer.mint()
+    assert jwt.get_unverified_header(new)["kid"] == kid
+    assert list(issuer.kids)[1:] == [kid]
+    _verify(issuer, old)
+    _verify(issuer, new)
+    issuer.retire_old_keys()
+    assert list(issuer.kids) == [kid]
+    with pytest.raises(KeyError):
+        _verify(issuer, old)
+
+
+def test_a_stale_key_set_is_the_one_of_the_moment_it_became_stale(issuer: Issuer) -> None:
+    old = issuer.mint()
+    issuer.stale_jwks = True
+    issuer.rotate_key()
+    issuer.retire_old_keys()
+    _verify(issuer, old)
+    with pytest.raises(KeyError):
+        _verify(issuer, issuer.mint())
+    issuer.stale_jwks = False
+    _verify(issuer, issuer.mint())
+
+
+def test_an_ec_key_is_published_as_such(issuer: Issuer) -> None:
+    issuer.rotate_key("ES256")
+    assert json.loads(_get(issuer, JWKS_PATH)[2])["keys"][1]["crv"] == "P-256"
+    assert json.loads(_get(issuer, DISCOVERY_PATH)[2])["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
+    _verify(issuer, issuer.mint())
+    issuer.rotate_key()
+
+
+def test_down_closes_connections_without_an_answer(issuer: Issuer) -> None:
+    issuer.down = True
+    with pytest.raises((OSError, HTTPException)):
+        _get(issuer, DISCOVERY_PATH)
+    issuer.down = False
+    assert _get(issuer, DISCOVERY_PATH)[0] == 200
+
+
+def test_a_slow_issuer_answers_late(issuer: Issuer) -> None:
+    issuer.delay_seconds = 0.2
+    started = time.perf_counter()
+    _get(issuer, DISCOVERY_PATH)
+    assert time.perf_counter() - started >= 0.2
+
+
+def test_the_chain_is_leaf_and_ca_or_the_leaf_alone(issuer: Issuer) -> None:
+    leaf, authority = issuer.thumbprints
+    assert authority == issuer.authority.thumbprint
+    issuer.leaf_only = True
+    assert list(issuer.thumbprints) == [leaf]
+
+
+def test_a_stopped_issuer_answers_nowhere() -> None:
+    issuer = Issuer()
+    assert issuer.connect_to == {}
+
+
+def test_two_tokens_of_one_pod_name_the_same_objects(issuer: Issuer) -> None:
+    first, second = (decode_segment(issuer.mint().split(".")[1])["kubernetes.io"] for _ in range(2))
+    assert first == second

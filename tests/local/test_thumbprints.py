@@ -1,0 +1,111 @@
+"""The thumbprint rule of IAM."""
+
+import pytest
+
+from examples.local.issuer import Issuer
+from examples.local.pki import Authority, server_context
+from examples.local.world import World
+from tests.local.calls import web_identity
+
+_ARN = "arn:aws:iam::123456789012:oidc-provider/issuer.test"
+_MISMATCH = "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint"
+
+
+@pytest.fixture
+def trusted(fresh_world: World) -> World:
+    fresh_world.set_up_trust()
+    return fresh_world
+
+
+def _register(world: World, *thumbprints: str) -> None:
+    world.admin_client("iam").update_open_id_connect_provider_thumbprint(
+        OpenIDConnectProviderArn=_ARN, ThumbprintList=list(thumbprints)
+    )
+
+
+def _outcome(world: World) -> str:
+    answer = web_identity(world, world.issuer.mint())
+    return "ok" if answer.status == 200 else answer.element("Message")
+
+
+def test_the_cas_thumbprint_outlives_a_reissued_leaf(trusted: World) -> None:
+    _register(trusted, trusted.issuer.thumbprints[-1])
+    assert _outcome(trusted) == "ok"
+    trusted.issuer.reissue_certificate()
+    assert _outcome(trusted) == "ok"
+
+
+def test_the_leafs_thumbprint_works_until_the_leaf_is_reissued(trusted: World) -> None:
+    _register(trusted, trusted.issuer.thumbprints[0])
+    assert _outcome(trusted) == "ok"
+    trusted.issuer.reissue_certificate()
+    assert _outcome(trusted) == _MISMATCH
+
+
+def test_a_thumbprint_is_compared_without_regard_to_case(trusted: World) -> None:
+    _register(trusted, trusted.issuer.thumbprints[-1].upper())
+    assert _outcome(trusted) == "ok"
+
+
+def test_a_ca_that_the_server_does_not_send_cannot_match(trusted: World) -> None:
+    _register(trusted, trusted.issuer.thumbprints[-1])
+    trusted.issuer.leaf_only = True
+    assert _outcome(trusted) == _MISMATCH
+    _register(trusted, trusted.issuer.thumbprints[0])
+    assert _outcome(trusted) == "ok"
+
+
+def test_no_thumbprint_of_the_chain_is_a_refusal(trusted: World) -> None:
+    _register(trusted, "0" * 40)
+    assert _outcome(trusted) == _MISMATCH
+
+
+def test_one_of_several_thumbprints_is_enough(trusted: World) -> None:
+    _register(trusted, "0" * 40, trusted.issuer.thumbprints[-1], "f" * 40)
+    assert _outcome(trusted) == "ok"
+
+
+def test_a_public_ca_makes_thumbprints_irrelevant(trusted: World) -> None:
+    _register(trusted, "0" * 40)
+    trusted.aws.identity_providers.public_cas = (Authority("some public CA").pem, trusted.issuer.ca_pem)
+    trusted.issuer.leaf_only = True
+    assert _outcome(trusted) == "ok"
+
+
+def test_another_public_ca_leaves_the_thumbprints_in_charge(trusted: World) -> None:
+    trusted.aws.identity_providers.public_cas = (Authority("some public CA").pem,)
+    assert _outcome(trusted) == "ok"
+    _register(trusted, "0" * 40)
+    assert _outcome(trusted) == _MISMATCH
+
+
+def test_a_stranger_who_appends_the_trusted_ca_to_a_chain_of_his_own_gets_nowhere(trusted: World) -> None:
+    genuine = trusted.issuer.authority
+    trusted.issuer.replace_authority(Authority("issuer CA"))
+    stolen = trusted.issuer.certificate
+    mixed = type(stolen)(stolen.leaf_pem, genuine.pem, stolen.key_pem)
+    trusted.issuer._contexts = (server_context(mixed), server_context(mixed))
+    assert _outcome(trusted).startswith("Couldn't retrieve verification key")
+
+
+def test_a_certificate_for_another_name_is_refused_even_with_its_thumbprint(trusted: World) -> None:
+    trusted.issuer.certificate = trusted.issuer.authority.issue(["other.test"])
+    trusted.issuer._contexts = trusted.issuer._make_contexts()
+    _register(trusted, *trusted.issuer.thumbprints)
+    assert _outcome(trusted).startswith("Couldn't retrieve verification key")
+    trusted.issuer.reissue_certificate()
+
+
+def test_a_foreign_issuer_with_a_path_is_known_by_url_address_and_certificates_alone(
+    fresh_world: World,
+) -> None:
+    world = fresh_world
+    url = "https://discovery.example.test/projects/local/shoots/3f1c/issuer"
+    with Issuer(url, clock=world.clock) as foreign:
+        world.aws.connect_to.update(foreign.connect_to)
+        own, world.issuer = world.issuer, foreign
+        try:
+            world.set_up_trust()
+            assert _outcome(world) == "ok"
+        finally:
+            world.issuer = own
