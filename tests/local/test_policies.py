@@ -78,7 +78,7 @@ def test_a_statement_that_matches_allows(statement: dict[str, Any]) -> None:
         _when("ForAnyValue:StringEquals", "issuer.test:sub", _SUB),
         _when("NumericEquals", "issuer.test:sub", _SUB),
         _when("stringequals", "issuer.test:sub", _SUB),
-        _when("StringEquals", "issuer.test:sub", "${aws:username}"),
+        _when("StringNotEquals", "issuer.test:sub", "${aws:username}"),
         _ALLOW | {"Condition": {"StringEquals": {"issuer.test:sub": _SUB, "issuer.test:aud": "x"}}},
         _ALLOW | {"Condition": {"StringEquals": {"issuer.test:sub": _SUB}, "StringLike": {"issuer.test:aud": "x"}}},
     ],

@@ -75,7 +75,7 @@ def test_a_path_or_a_query_that_was_not_signed_is_refused(fresh_world: World) ->
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda h: h.update({"X-Amz-Date": h["X-Amz-Date"][:-2] + "1Z"}), "SignatureDoesNotMatch"),
+        (lambda h: h.update({"X-Amz-Date": h["X-Amz-Date"][:-1]}), "SignatureDoesNotMatch"),
         (lambda h: h.update({"X-Amz-Date": "20000101T000000Z"}), "IncompleteSignature"),
         (lambda h: h.pop("X-Amz-Date"), "IncompleteSignature"),
         (lambda h: h.update({"X-Amz-Meta": "unsigned"}), "SignatureDoesNotMatch"),

@@ -219,6 +219,15 @@ def test_a_stale_key_set_refuses_the_new_key_until_it_is_fresh(trusted: World) -
     assert web_identity(trusted, trusted.issuer.mint()).status == 200
 
 
+def test_a_reset_forgets_the_key_set_that_a_stale_sts_would_use(trusted: World) -> None:
+    assert web_identity(trusted, trusted.issuer.mint()).status == 200
+    trusted.reset()
+    trusted.set_up_trust()
+    trusted.issuer.rotate_key()
+    trusted.aws.faults.set(FaultKind.STALE_JWKS)
+    assert web_identity(trusted, trusted.issuer.mint()).status == 200
+
+
 def test_an_es256_key_is_accepted(trusted: World) -> None:
     trusted.issuer.rotate_key("ES256")
     assert web_identity(trusted, trusted.issuer.mint()).status == 200

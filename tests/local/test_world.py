@@ -89,9 +89,9 @@ def test_a_reset_forgets_everything_but_the_ports_and_the_admin_key(fresh_world:
     assert (world.aws.url, world.aws.admin) == (url, admin)
     assert (world.aws.calls(), world.aws.issued(), world.aws.faults.active()) == ((), (), ())
     # By name: a type checker believes that the property still has what was put into it above.
-    assert getattr(world.aws, "grant_seconds") is None  # noqa: B009
-    assert world.aws.propagation_seconds == 0
-    assert world.aws.identity_providers.timeout_seconds == 5
+    settings = {"grant": world.aws.grant_seconds, "propagation": world.aws.propagation_seconds}
+    assert settings == {"grant": None, "propagation": 0}
+    assert world.aws.identity_providers.timeout_seconds == pytest.approx(5)
     assert signed(world, keys, IDENTITY).code == "InvalidClientTokenId"
     assert world.admin_client("iam").list_roles()["Roles"] == []
     assert web_identity(world, world.issuer.mint()).element("Message").startswith("No OpenIDConnect")
@@ -180,6 +180,22 @@ def test_a_moved_clock_moves_both_ways_and_returns() -> None:
     assert clock() == 990
     clock.reset()
     assert clock() == 1000
+
+
+def test_a_close_cuts_an_idle_connection_instead_of_waiting_for_it() -> None:
+    class Handler(LoopbackHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            self.reply(200, {}, b"")
+
+    server = LoopbackServer(Handler)
+    server.start()
+    connection = http.client.HTTPConnection(*server.address, timeout=5)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    started = time.perf_counter()
+    server.close()
+    assert time.perf_counter() - started < 2
+    connection.close()
 
 
 _ERRORS = {"/peer": ConnectionResetError, "/bug": ZeroDivisionError}
