@@ -10,6 +10,7 @@ from pathlib import Path
 from sidecar.credentials.lifecycle import TABLE
 from sidecar.credentials.states import Phase
 from sidecar.options import OPTIONS
+from sidecar.profiles import KEYS
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Made by `make generate` from {source}; edit that. -->\n\n"
@@ -29,8 +30,20 @@ def configuration() -> str:
     ]
     for option in OPTIONS:
         variables = ", ".join(f"`{name}`" for name in (option.variable, *option.others))
-        default = "(required)" if option.default is None else f"`{option.default}`" if option.default else "(empty)"
+        default = f"`{option.default}`" if option.default else "(empty)"
         lines.append(f"| `--{option.name}` | {variables} | {default} | {option.help.replace('|', chr(92) + '|')} |")
+    lines += [
+        "\n## Keys of a profile\n",
+        (
+            "`--profiles-file` names a file in the syntax of `~/.aws/config`: a section `[default]` or `[profile <name>]` "  # noqa: E501
+            "for each role. What a profile does not say comes from the settings above. A profile with `source_profile` "
+            "is chained: its role is assumed with that profile's set. The file is read again when it changes; one that "
+            "cannot be used is reported, and the profiles stay as they were. A profile that changes starts anew.\n"
+        ),
+        "| key | what it is |",
+        "|---|---|",
+        *(f"| `{name}` | {key.help} |" for name, key in KEYS.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -43,7 +56,7 @@ def lifecycle() -> str:
         "that it may lead to. Anything else raises. `sidecar/credentials/lifecycle.py` states the laws.\n",
         "```mermaid",
         "stateDiagram-v2",
-        f"    [*] --> {Phase.NO_TOKEN}",
+        f"    [*] --> {Phase.WAITING}",
     ]
     arrows: dict[tuple[Phase, Phase], list[str]] = {}
     for (phase, event), row in TABLE.items():

@@ -7,12 +7,14 @@ Exit codes of every command: 0 good; 1 the thing checked is not good; 2 usage or
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from sidecar import __version__
 from sidecar.config import Settings, resolve
 from sidecar.errors import SettingsError, StartError
 from sidecar.options import OPTIONS
+from sidecar.profiles import PROFILES_MAX_BYTES
 
 __all__ = ("main",)
 
@@ -34,11 +36,15 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     environment = os.environ if environment is None else environment
     flags = {option.name: getattr(given, option.name.replace("-", "_")) for option in OPTIONS}
     try:
-        settings = resolve(flags, environment)
+
+        def load() -> Settings:
+            return resolve(flags, environment, _read)
+
+        settings = load()
         if given.check_config:
             _show(settings)
             return EXIT_GOOD
-        return _run(settings, environment)
+        return _run(settings, load, environment)
     except (SettingsError, StartError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -58,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--check-config", action="store_true", help="print the settings and where each is from, and exit")
     for option in OPTIONS:
-        default = "" if option.default in {None, ""} else f" (default {option.default})"
+        default = "" if not option.default else f" (default {option.default})"
         variables = ", ".join((option.variable, *option.others))
         run.add_argument(f"--{option.name}", metavar="VALUE", help=f"{option.help}{default} [{variables}]")
     return parser
@@ -69,11 +75,34 @@ def _show(settings: Settings) -> None:
     width = max(len(name) for name, _, _ in settings.shown)
     for name, text, source in settings.shown:
         print(f"{name:<{width}}  {text or '(empty)'}  [{source}]")
+    for profile in settings.profiles if settings.profiles_file else ():
+        chained = f", by the set of {profile.source}" if profile.source else ""
+        print(f"profile {profile.name}: {profile.role_arn}{chained}{'' if profile.served else ', not served'}")
     for warning in settings.warnings:
         print(f"warning: {warning}")
 
 
-def _run(settings: Settings, environment: Mapping[str, str]) -> int:
+def _read(path: Path) -> str:
+    """Return the text of the profiles file.
+
+    Raises:
+        SettingsError: it cannot be read, is too large, or is not UTF-8.
+    """
+    fix = "mount the ConfigMap with the profiles there"
+    try:
+        with path.open("rb") as file:
+            content = file.read(PROFILES_MAX_BYTES + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise SettingsError(str(path), f"cannot be read ({error.strerror})", fix) from None
+    except UnicodeDecodeError:
+        raise SettingsError(str(path), "is not UTF-8 text", fix) from None
+    if len(content) > PROFILES_MAX_BYTES:
+        raise SettingsError(str(path), f"is over {PROFILES_MAX_BYTES} bytes", fix)
+    return text
+
+
+def _run(settings: Settings, load: Callable[[], Settings], environment: Mapping[str, str]) -> int:
     # Imported here: --help and --check-config need neither asyncio nor the packages.
     import asyncio  # noqa: PLC0415
 
@@ -85,7 +114,7 @@ def _run(settings: Settings, environment: Mapping[str, str]) -> int:
     logger = make_logger(settings.log_level, clock)
 
     async def run() -> int:
-        return await Daemon(settings, environment, clock, logger).run()
+        return await Daemon(settings, load, environment, clock, logger).run()
 
     try:
         return asyncio.run(run())

@@ -6,15 +6,13 @@ and names say which they hold: ``..._at`` is wall, ``deadline`` and ``..._mono``
 """
 
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 __all__ = ("Clock", "Instant", "SystemClock")
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """One moment on both clocks.
+class Instant(NamedTuple):
+    """One moment on both clocks; a tuple, since one is made for every request.
 
     Attributes:
         wall: seconds since 1970-01-01T00:00:00Z.

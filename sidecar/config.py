@@ -1,4 +1,4 @@
-"""Environment and flags to one frozen ``Settings``, and every refusal. Reads nothing by itself.
+"""Environment, flags and profiles file to one frozen ``Settings``, and every refusal. Reads nothing by itself.
 
 A flag wins over ``AWS_OIDC_SIDECAR_*``, which wins over the variables that IRSA made known. ``options`` has the
 rows; this file knows which of them contradict.
@@ -6,7 +6,7 @@ rows; this file knows which of them contradict.
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sidecar.errors import SettingsError
 from sidecar.limits import DURATION_WARN_SECONDS
 from sidecar.model import Profile
 from sidecar.options import OPTIONS, PREFIX, Option
+from sidecar.profiles import parse_profiles
 
 __all__ = ("Settings", "resolve")
 
@@ -28,12 +29,14 @@ class Settings:
     """What the daemon runs by; made by ``resolve`` only.
 
     Attributes:
-        profiles: what to ask STS for.
+        profiles: what to ask STS for, sources before what is chained to them.
+        profiles_file: where they came from; None where the variables made the one there is.
         token_file: the projected token.
         audience: the ``aud`` that the token should have.
         cluster: put in front of session names that are made from the token; may be "".
         refresh_on_rotation: exchange each rotated token, due or not.
         runtime_directory: holds ``profiles/<profile>/``.
+        auth_token_file: holds the auth token, with ``{profile}`` for the profile's name; None has one made.
         auth_token_mode: of the auth-token file; None leaves it to the volume's group.
         endpoint_port: on 127.0.0.1; 0 for one that is free.
         admin_address: a literal address, or "" for all.
@@ -44,11 +47,13 @@ class Settings:
     """
 
     profiles: tuple[Profile, ...]
+    profiles_file: Path | None
     token_file: Path
     audience: str
     cluster: str
     refresh_on_rotation: bool
     runtime_directory: Path
+    auth_token_file: Path | None
     auth_token_mode: int | None
     endpoint_port: int
     admin_address: str
@@ -58,12 +63,13 @@ class Settings:
     shown: tuple[tuple[str, str, str], ...]
 
 
-def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], read: Callable[[Path], str]) -> Settings:
     """Return the settings.
 
     Args:
         flags: by option name; None where not given.
         environment: the variables of the process.
+        read: returns the text of the profiles file, or raises SettingsError.
 
     Raises:
         SettingsError: a value cannot be used, is missing, is unknown, or contradicts another.
@@ -80,9 +86,9 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> 
             what, _, fix = str(error).partition("; ")
             raise SettingsError(source, what, fix) from None
     _refuse_contradictions(values, sources)
-    profile = Profile(
+    base = Profile(
         name="default",
-        role_arn=values["role-arn"],
+        role_arn=values["role-arn"] or "",
         session_name=values["role-session-name"],
         duration_seconds=values["duration"],
         region=values["region"],
@@ -90,19 +96,26 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> 
         fips=values["fips"],
         dual_stack=values["dual-stack"],
     )
+    profiles: tuple[Profile, ...] = (base,)
+    if values["profiles-file"] is not None:
+        profiles = parse_profiles(read(values["profiles-file"]), str(values["profiles-file"]), base)
+    for profile in profiles:
+        _refuse_endpoint(profile, values, sources)
     return Settings(
-        profiles=(profile,),
+        profiles=profiles,
+        profiles_file=values["profiles-file"],
         token_file=values["token-file"],
         audience=values["audience"],
         cluster=values["cluster"],
         refresh_on_rotation=values["refresh-on-rotation"] == "always",
         runtime_directory=values["runtime-dir"],
+        auth_token_file=values["auth-token-file"],
         auth_token_mode=values["auth-token-mode"],
         endpoint_port=values["endpoint-port"],
         admin_address=values["admin-address"],
         admin_port=values["admin-port"],
         log_level=values["log-level"],
-        warnings=tuple(_warnings(values, sources)),
+        warnings=tuple(_warnings(profiles, sources)),
         shown=tuple((option.name, texts[option.name], sources[option.name]) for option in OPTIONS),
     )
 
@@ -116,9 +129,6 @@ def _find(option: Option, flags: Mapping[str, str | None], environment: Mapping[
         # A variable that is set but empty is how a manifest says "not set".
         if text and not _is_service_link(variable, text):
             return text, variable
-    if option.default is None:
-        names = " or ".join((*option.others, option.variable))
-        raise SettingsError(f"--{option.name}", "is not set", f"set {names}: {option.help}")
     return option.default, "default"
 
 
@@ -136,14 +146,12 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 
 
 def _refuse_contradictions(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    endpoint = values["sts-endpoint"]
-    if endpoint.startswith("http://") and not values["allow-http-sts"]:
-        fix = "use https, or set --allow-http-sts=true where the network is your own machine"
-        raise SettingsError(sources["sts-endpoint"], "has no TLS, so the token would cross the network readable", fix)
-    for name in ("fips", "dual-stack"):
-        if endpoint and values[name]:
-            where = f"{sources['sts-endpoint']} and {sources[name]}"
-            raise SettingsError(where, f"contradict: a given endpoint overrides {name}", "set one of the two")
+    if values["profiles-file"] is None and not values["role-arn"]:
+        fix = f"set AWS_ROLE_ARN or {PREFIX}ROLE_ARN to the IAM role to assume, or {PREFIX}PROFILES_FILE"
+        raise SettingsError("--role-arn", "is not set", fix)
+    if values["profiles-file"] is not None and values["role-arn"]:
+        where = f"{sources['role-arn']} and {sources['profiles-file']}"
+        raise SettingsError(where, "contradict", "write the role into the file as [default], or remove the file")
     if values["endpoint-port"] == values["admin-port"] != 0:
         where = f"{sources['endpoint-port']} and {sources['admin-port']}"
         raise SettingsError(where, "are the same port", "credentials and health need one each")
@@ -153,13 +161,29 @@ def _refuse_contradictions(values: Mapping[str, Any], sources: Mapping[str, str]
         raise SettingsError(sources["pod-ip"], what, fix)
 
 
-def _warnings(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+def _refuse_endpoint(profile: Profile, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    if not profile.endpoint_url:
+        return
+    of_profile = f"{values['profiles-file']}: [{profile.name}] endpoint_url"
+    where = sources["sts-endpoint"] if profile.endpoint_url == values["sts-endpoint"] else of_profile
+    if profile.endpoint_url.startswith("http://") and not values["allow-http-sts"]:
+        fix = "use https, or set --allow-http-sts=true where the network is your own machine"
+        raise SettingsError(where, "has no TLS, so the token would cross the network readable", fix)
+    for name, wanted in (("fips", profile.fips), ("dual-stack", profile.dual_stack)):
+        if wanted:
+            other = sources[name] if sources[name] != "default" else f"[{profile.name}]"
+            what = f"contradict: a given endpoint overrides {name}"
+            raise SettingsError(f"{where} and {other}", what, "set one of the two")
+
+
+def _warnings(profiles: Sequence[Profile], sources: Mapping[str, str]) -> list[str]:
     warnings = []
-    if values["duration"] < DURATION_WARN_SECONDS:
-        where = sources["duration"]
-        warnings.append(
-            f"{where}: under {DURATION_WARN_SECONDS} s some SDKs (botocore, .NET, Java v1) ask on every call"
-        )
-    if not values["region"] and not values["sts-endpoint"]:
+    for profile in profiles:
+        if profile.duration_seconds < DURATION_WARN_SECONDS:
+            where = sources["duration"] if len(profiles) == 1 else f"[{profile.name}]"
+            warnings.append(
+                f"{where}: under {DURATION_WARN_SECONDS} s some SDKs (botocore, .NET, Java v1) ask on every call"
+            )
+    if any(not profile.region and not profile.endpoint_url for profile in profiles):
         warnings.append("AWS_REGION is not set: the global STS endpoint is used; regional ones are nearer and sturdier")
     return warnings

@@ -1,4 +1,4 @@
-"""The whole wiring on one page: build, start, supervise, drain, signals.
+"""The whole wiring on one page: build, start, supervise, reload, drain, signals.
 
 It listens at once and never waits for STS. Every task and thread is named and owned here; when one of them ends
 that should not, the process ends with it, since a sidecar that renews nothing must not look alive.
@@ -10,7 +10,7 @@ import random
 import resource
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,25 +22,21 @@ from sidecar.config import Settings
 from sidecar.credentials.keeper import Keeper
 from sidecar.credentials.store import Store
 from sidecar.endpoint.admin import AdminServer
-from sidecar.endpoint.files import ensure_auth_token, mode_for
+from sidecar.endpoint.files import copy_auth_token, ensure_auth_token, mode_for
 from sidecar.endpoint.server import CredentialServer
-from sidecar.errors import TokenError
+from sidecar.endpoint.state import FileThread, Persistence
+from sidecar.errors import SettingsError, StartError, TokenError
 from sidecar.exchange.client import ExchangeClient
 from sidecar.journal import Journal
 from sidecar.limits import DRAIN_SECONDS
 from sidecar.log import Event, Logger
 from sidecar.metrics import CONTENT_TYPE, Metrics
-from sidecar.model import Token
-from sidecar.tokens.watch import TokenWatcher
+from sidecar.model import Profile, Token
+from sidecar.tokens.watch import ContentReader, FileWatcher, TokenReader
 
-__all__ = ("EXIT_BUG", "Daemon", "profile_directory")
+__all__ = ("EXIT_BUG", "Daemon")
 
 EXIT_BUG: Final = 70
-
-
-def profile_directory(settings: Settings, profile: str) -> Path:
-    """Return the directory that the containers of a profile mount."""
-    return settings.runtime_directory / "profiles" / profile
 
 
 class Daemon:
@@ -48,18 +44,27 @@ class Daemon:
 
     Args:
         settings: what to run by.
+        load: resolves the settings anew, for the profiles; raises SettingsError.
         environment: of the process; the exchange inherits its network settings.
         clock: tells the time.
         logger: takes what happens.
     """
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str], clock: Clock, logger: Logger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        environment: Mapping[str, str],
+        clock: Clock,
+        logger: Logger,
+    ) -> None:
         self._settings = settings
+        self._load = load
         self._clock = clock
         self._log = logger
-        self._names = tuple(profile.name for profile in settings.profiles)
-        self._store = Store(self._names)
-        self._metrics = Metrics(__version__, self._names, clock)
+        self._profiles = {profile.name: profile for profile in settings.profiles}
+        self._store = Store(self._profiles)
+        self._metrics = Metrics(__version__, settings.profiles, clock)
         self._journal = Journal(logger, self._metrics, clock, settings.audience)
         self._keeper = Keeper(
             settings.profiles,
@@ -72,9 +77,12 @@ class Daemon:
             refresh_on_rotation=settings.refresh_on_rotation,
         )
         self._metrics.read_states(self._keeper.state)
+        self._files = FileThread(lambda error: self.soon(self._journal.state_not_kept, error.strerror or ""))
+        self._persistence = Persistence(settings.runtime_directory / "state", self._files, self._profiles)
         self._started = False
         self._stop = asyncio.Event()
         self._exit_status = 0
+        self._loop = asyncio.get_running_loop()
 
     async def run(self) -> int:
         """Run until a signal or a bug; return the exit status, 0 or ``EXIT_BUG``.
@@ -84,24 +92,23 @@ class Daemon:
         """
         # A core file would hold every secret that we have.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._callback_failed)
-        threading.excepthook = lambda failed: loop.call_soon_threadsafe(
+        self._loop.set_exception_handler(self._callback_failed)
+        threading.excepthook = lambda failed: self.soon(
             self._crashed, failed.thread.name if failed.thread else "thread", failed.exc_type
         )
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+            self._loop.add_signal_handler(number, self._signalled, number)
         async with contextlib.AsyncExitStack() as stack:
-            await self._start(stack, loop)
+            await self._start(stack)
             await self._stop.wait()
         self._log.info(Event.STOPPED)
         return self._exit_status
 
-    async def _start(self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop) -> None:
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Start everything, each with how it ends; they end in reverse order."""
-        server = CredentialServer(
+        self._server = server = CredentialServer(
             self._store,
-            {name: self._auth_token(name) for name in self._names},
+            self._auth_tokens(self._settings.profiles),
             self._clock,
             self._settings.endpoint_port,
             status=lambda name: self._keeper.state(name).failure,
@@ -116,7 +123,14 @@ class Daemon:
             port=self._settings.admin_port,
             address=self._settings.admin_address,
         )
-        self._metrics.read_requests("credentials", lambda: server.requests)
+        self._metrics.read_server(server)
+        now = self._clock.now()
+        for name, grant in self._persistence.load(now).items():
+            self._keeper.load(name, grant)
+            self._journal.loaded(name, grant, now)
+        self._store.subscribe(self._persistence.changed)
+        stack.callback(self._files.stop, DRAIN_SECONDS)
+        self._files.start()
         keeper = asyncio.create_task(self._keeper.run(), name="keeper")
         keeper.add_done_callback(self._task_ended)
         stack.push_async_callback(_cancel, keeper)
@@ -124,7 +138,8 @@ class Daemon:
         await admin.start()
         stack.push_async_callback(server.stop, DRAIN_SECONDS)
         await server.start()
-        watcher = TokenWatcher(self._settings.token_file, _OnLoop(loop, self), self._clock, FileObserver)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        watcher = self._watcher()
         stack.callback(watcher.stop)
         watcher.start()
         self._log.info(
@@ -132,34 +147,60 @@ class Daemon:
             version=__version__,
             endpoint_port=server.port,
             admin_port=admin.port,
-            profiles=list(self._names),
+            profiles=list(self._profiles),
         )
         for warning in self._settings.warnings:
             self._log.warning(Event.SETTING_UNWISE, warning=warning)
 
+    def _watcher(self) -> FileWatcher:
+        looks = {self._settings.token_file: TokenReader(self._settings.token_file, _OnLoop(self), self._clock).look}
+        profiles_file = self._settings.profiles_file
+        if profiles_file is not None:
+            looks[profiles_file] = ContentReader(profiles_file, lambda: self.soon(self._reload)).look
+        return FileWatcher(looks, lambda reason: self.soon(self._journal.watch_mode, reason), FileObserver)
+
+    def _auth_tokens(self, profiles: Sequence[Profile]) -> dict[str, str]:
+        return {profile.name: self._auth_token(profile.name) for profile in profiles if profile.served}
+
     def _auth_token(self, profile: str) -> str:
-        directory = profile_directory(self._settings, profile)
+        directory = self._settings.runtime_directory / "profiles" / profile
         mode = self._settings.auth_token_mode
-        return ensure_auth_token(directory, mode_for(directory) if mode is None else mode)
+        exact = mode_for(directory) if mode is None else mode
+        given = self._settings.auth_token_file
+        if given is None:
+            return ensure_auth_token(directory, exact)
+        return copy_auth_token(directory, exact, Path(str(given).replace("{profile}", profile)))
+
+    def _reload(self) -> None:
+        """Take the profiles file as it is now; one that cannot be used changes nothing."""
+        try:
+            profiles = self._load().profiles
+            tokens = self._auth_tokens(profiles)
+        except (SettingsError, StartError) as error:
+            self._journal.profiles_refused(error)
+            return
+        self._profiles = {profile.name: profile for profile in profiles}
+        self._persistence.set_profiles(self._profiles)
+        self._store.set_profiles(self._profiles)
+        self._server.set_profiles(tokens)
+        self._metrics.set_profiles(profiles)
+        self._keeper.replace(profiles)
+        self._journal.profiles_reloaded(list(self._profiles))
 
     def token_seen(self, token: Token) -> None:
-        """A new token was read."""
+        """Take a new token, on the event loop."""
         self._journal.token_seen(token)
         self._keeper.token_seen(token)
 
     def token_trouble(self, error: TokenError) -> None:
-        """The token file became unusable; the token read last stays in use."""
+        """Take that the token file is unusable, on the event loop; the token read last stays in use."""
         self._journal.token_trouble(error)
-
-    def watch_mode(self, *, events: bool, reason: str) -> None:
-        """File events work, or do not."""
-        self._journal.watch_mode(events=events, reason=reason)
 
     def _readiness(self) -> tuple[bool, str]:
         now = self._clock.now()
-        for name in self._names:
+        for name, profile in self._profiles.items():
             held = self._store.get(name)
-            if held is None or not held.servable(now):
+            if profile.served and (held is None or not held.servable(now)):
                 failure = self._keeper.state(name).failure
                 why = f"{failure.outcome}; {failure.hint}" if failure else "the first exchange has not ended yet"
                 return False, f"{name}: no unexpired credentials: {why}"
@@ -173,6 +214,17 @@ class Daemon:
     def _signalled(self, number: signal.Signals) -> None:
         self._log.info(Event.STOPPING, signal=number.name)
         self._stop.set()
+
+    def _hung_up(self) -> None:
+        """Take the profiles anew and exchange for all: what one does by hand after mending the trust."""
+        if self._settings.profiles_file is not None:
+            self._reload()
+        self._keeper.renew()
+
+    def soon(self, call: Callable[..., None], *arguments: object) -> None:
+        """Have something called on the event loop, from any thread; too late is no error."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -191,20 +243,16 @@ class Daemon:
 
 
 class _OnLoop:
-    """Carries the watcher's news from its thread to the event loop."""
+    """Carries the token's news from the watcher's thread to the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, daemon: Daemon) -> None:
-        self._loop = loop
+    def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
     def token_seen(self, token: Token) -> None:
-        self._loop.call_soon_threadsafe(self._daemon.token_seen, token)
+        self._daemon.soon(self._daemon.token_seen, token)
 
     def token_trouble(self, error: TokenError) -> None:
-        self._loop.call_soon_threadsafe(self._daemon.token_trouble, error)
-
-    def watch_mode(self, *, events: bool, reason: str) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._daemon.watch_mode(events=events, reason=reason))
+        self._daemon.soon(self._daemon.token_trouble, error)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -112,6 +112,7 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     BAD_ANSWER = "bad_answer"
     WORKER_FAILED = "worker_failed"
+    SOURCE_UNAVAILABLE = "source_unavailable"
 
 
 class Retry(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sidecar.clock import Clock, Instant
 from sidecar.credentials.states import State
-from sidecar.errors import Failure, Outcome, TokenError
+from sidecar.errors import Failure, Outcome, SettingsError, StartError, TokenError
 from sidecar.limits import DURATION_DEFAULT_SECONDS
 from sidecar.log import Event, Logger
 from sidecar.metrics import Metrics
@@ -36,6 +36,7 @@ class Journal:
         self._audience = audience
         self._tokens = 0
         self._warned: set[str] = set()
+        self._state_told = False
 
     def token_seen(self, token: Token) -> None:
         """A new token was read."""
@@ -84,10 +85,10 @@ class Journal:
         self._metrics.token_errors.labels(error.problem).inc()
         self._log.warning(Event.TOKEN_UNUSABLE, reason=error.problem, next_step=error.hint)
 
-    def watch_mode(self, *, events: bool, reason: str) -> None:
-        """File events work, or do not and polling goes on alone."""
-        self._metrics.token_events.set(float(events))
-        if not events:
+    def watch_mode(self, reason: str) -> None:
+        """File events work, or do not for a reason and polling goes on alone."""
+        self._metrics.token_events.set(float(not reason))
+        if reason:
             self._log.warning(
                 Event.TOKEN_EVENTS_OFF, reason=reason, next_step="none is needed: the file is read every few seconds"
             )
@@ -135,3 +136,28 @@ class Journal:
             **{"class": failure.outcome if failure else ""},
             next_step=failure.hint if failure else "none is needed: an exchange is under way",
         )
+
+    def profiles_reloaded(self, profiles: Sequence[str]) -> None:
+        """The profiles file was read anew and is in force."""
+        self._metrics.reloads.labels("success").inc()
+        self._log.info(Event.PROFILES_RELOADED, profiles=list(profiles))
+
+    def profiles_refused(self, error: SettingsError | StartError) -> None:
+        """The profiles file cannot be used; the profiles stay as they were."""
+        self._metrics.reloads.labels("refused").inc()
+        where = error.where if isinstance(error, SettingsError) else ""
+        self._log.error(Event.PROFILES_REFUSED, where=where, reason=error.what, next_step=error.fix)
+
+    def state_not_kept(self, reason: str) -> None:
+        """The state volume is missing or full: serving goes on, but a restart starts with nothing. Told once."""
+        if not self._state_told:
+            self._state_told = True
+            self._log.warning(
+                Event.STATE_NOT_KEPT, reason=reason, next_step="mount a memory volume of 1 MiB at <runtime-dir>/state"
+            )
+
+    def loaded(self, profile: str, grant: Grant, now: Instant) -> None:
+        """A set from before a restart is served again."""
+        expires_at = grant.credentials.expires_at
+        remaining = round(expires_at - now.wall)
+        self._log.info(Event.CREDENTIALS_LOADED, profile=profile, expires_at=expires_at, remaining_seconds=remaining)

@@ -12,6 +12,10 @@ DURATION_MAX_SECONDS: Final = 43_200
 DURATION_DEFAULT_SECONDS: Final = 3_600
 # Below this, botocore, .NET and Java v1 ask again on every call: they want 15 minutes left.
 DURATION_WARN_SECONDS: Final = 1_800
+# A role that was assumed with another role's set lives one hour at most (IAM User Guide, "role chaining").
+CHAINED_DURATION_MAX_SECONDS: Final = 3_600
+POLICY_MAX_CHARS: Final = 2_048
+POLICY_ARNS_MAX: Final = 10
 TOKEN_MIN_CHARS: Final = 4
 TOKEN_MAX_CHARS: Final = 20_000
 SESSION_NAME_MAX_CHARS: Final = 64

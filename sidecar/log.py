@@ -29,8 +29,12 @@ class Event(StrEnum):
     TOKEN_UNUSABLE = "token_unusable"  # noqa: S105 - a name
     TOKEN_UNWISE = "token_unwise"  # noqa: S105 - a name
     TOKEN_EVENTS_OFF = "token_events_off"  # noqa: S105 - a name
+    PROFILES_RELOADED = "profiles_reloaded"
+    PROFILES_REFUSED = "profiles_refused"
+    STATE_NOT_KEPT = "state_not_kept"
     EXCHANGE_STARTED = "exchange_started"
     EXCHANGE_FAILED = "exchange_failed"
+    CREDENTIALS_LOADED = "credentials_loaded"
     CREDENTIALS_RENEWED = "credentials_renewed"
     CREDENTIALS_WITHDRAWN = "credentials_withdrawn"
     CALLBACK_FAILED = "callback_failed"

@@ -6,7 +6,7 @@ where they happen as plain integers and read here at scrape; nothing on the requ
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 from sidecar.clock import Clock
 from sidecar.credentials.states import State
 from sidecar.errors import Outcome, TokenProblem
+from sidecar.model import Profile
 
-__all__ = ("CONTENT_TYPE", "PREFIX", "Metrics")
+__all__ = ("CONTENT_TYPE", "PREFIX", "Counted", "Metrics")
 
 PREFIX: Final = "aws_oidc_sidecar"
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -27,19 +28,42 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _EXCHANGE_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
+class Counted(Protocol):
+    """What the credentials endpoint counts, as plain integers."""
+
+    @property
+    def requests(self) -> Mapping[tuple[int, str], int]:
+        """Answers by status and cause, every combination from the start."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        ...
+
+    @property
+    def evicted(self) -> int:
+        """Connections that were closed to make room."""
+        ...
+
+    @property
+    def turned_away(self) -> int:
+        """New connections that were closed because no other could be."""
+        ...
+
+
 class Metrics:
     """All metrics of one daemon.
 
     Args:
         version: of this program.
-        profiles: every profile name.
+        profiles: every profile.
         clock: decides whether a set is servable at scrape.
     """
 
-    def __init__(self, version: str, profiles: Iterable[str], clock: Clock) -> None:
+    def __init__(self, version: str, profiles: Iterable[Profile], clock: Clock) -> None:
         # A setting of the library, not of a registry: without it each counter doubles into a _created series.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
-        names = tuple(profiles)
         self.registry = CollectorRegistry(auto_describe=False)
         prometheus_client.ProcessCollector(registry=self.registry)
         build = Gauge(f"{PREFIX}_build_info", "The version that runs.", ["version"], registry=self.registry)
@@ -64,17 +88,34 @@ class Metrics:
         self.last_success = self._gauge(
             "credentials_last_refresh_success_timestamp_seconds", "When the last exchange succeeded.", ["profile"]
         )
+        self.reloads = self._counter("profiles_reloads_total", "Changes of the profiles file by outcome.", ["outcome"])
+        self._role = self._gauge("profile_info", "The role of a profile.", ["profile", "role_arn"])
         for problem in TokenProblem:
             self.token_errors.labels(problem)
-        for name in names:
+        for outcome in ("success", "refused"):
+            self.reloads.labels(outcome)
+        self._states = _StateCollector(clock)
+        self._requests = _RequestCollector()
+        self.registry.register(self._states)
+        self.registry.register(self._requests)
+        self.set_profiles(profiles)
+
+    def set_profiles(self, profiles: Iterable[Profile]) -> None:
+        """Have these profiles from now on; every series of each is there at once, those of others are gone."""
+        roles = {profile.name: profile.role_arn for profile in profiles}
+        for gone in set(self._states.profiles) - set(roles):
+            self.sts_seconds.remove(gone)
+            self.last_success.remove(gone)
+            for outcome in Outcome:
+                self.sts_requests.remove(gone, outcome)
+        self._role.clear()
+        for name, role_arn in roles.items():
+            self._role.labels(name, role_arn).set(1)
             self.sts_seconds.labels(name)
             self.last_success.labels(name)
             for outcome in Outcome:
                 self.sts_requests.labels(name, outcome)
-        self._states = _StateCollector(names, clock)
-        self._requests = _RequestCollector()
-        self.registry.register(self._states)
-        self.registry.register(self._requests)
+        self._states.profiles = tuple(roles)
 
     def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
@@ -86,9 +127,9 @@ class Metrics:
         """Have credential metrics read from here at scrape; before that there are none."""
         self._states.state = state
 
-    def read_requests(self, handler: str, counts: Callable[[], Mapping[tuple[int, str], int]]) -> None:
-        """Have a listener's request counts, by status and cause, read from here at scrape."""
-        self._requests.sources[handler] = counts
+    def read_server(self, server: Counted) -> None:
+        """Have the counts of the credentials endpoint read from here at scrape; before that there are none."""
+        self._requests.server = server
 
     def text(self) -> bytes:
         """Return all metrics in the text format that ``CONTENT_TYPE`` names."""
@@ -96,8 +137,8 @@ class Metrics:
 
 
 class _StateCollector(Collector):
-    def __init__(self, profiles: Iterable[str], clock: Clock) -> None:
-        self._profiles = tuple(profiles)
+    def __init__(self, clock: Clock) -> None:
+        self.profiles: tuple[str, ...] = ()
         self._clock = clock
         self.state: Callable[[str], State] = lambda _: State()
 
@@ -107,7 +148,7 @@ class _StateCollector(Collector):
         renewal = _family("credentials_renewal_timestamp_seconds", "When the held set is due; 0 without one.")
         ready = _family("credentials_ready", "1 while an unexpired set is held.")
         failures = _family("exchange_consecutive_failures", "Exchanges that failed in a row.")
-        for name in self._profiles:
+        for name in self.profiles:
             state = self.state(name)
             held = state.held
             expires_at = float(held.grant.credentials.expires_at) if held else 0.0
@@ -124,15 +165,25 @@ def _family(name: str, text: str) -> GaugeMetricFamily:
 
 class _RequestCollector(Collector):
     def __init__(self) -> None:
-        self.sources: dict[str, Callable[[], Mapping[tuple[int, str], int]]] = {}
+        self.server: Counted | None = None
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily(
+        if self.server is None:
+            return ()
+        requests = CounterMetricFamily(
             f"{PREFIX}_http_requests_total",
-            "Answers by listener, status and cause; cause is empty for what was served.",
-            labels=["handler", "code", "cause"],
+            "Answers of the credentials endpoint by status and cause; cause is none for what was served.",
+            labels=["code", "cause"],
         )
-        for handler, counts in self.sources.items():
-            for (code, cause), count in counts().items():
-                family.add_metric([handler, str(code), cause], count)
-        return (family,)
+        for (code, cause), count in self.server.requests.items():
+            requests.add_metric([str(code), cause], count)
+        connections = GaugeMetricFamily(f"{PREFIX}_http_connections", "Open connections of the credentials endpoint.")
+        connections.add_metric([], self.server.connections)
+        closed = CounterMetricFamily(
+            f"{PREFIX}_http_connections_refused_total",
+            "Connections closed at the limit: idle ones evicted, or new ones when every other was being answered.",
+            labels=["which"],
+        )
+        closed.add_metric(["idle"], self.server.evicted)
+        closed.add_metric(["new"], self.server.turned_away)
+        return (requests, connections, closed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sidecar.clock import Instant
 
-__all__ = ("Credentials", "Grant", "Held", "Order", "Profile", "Token", "account_of")
+__all__ = ("Credentials", "Grant", "Held", "Order", "Profile", "Ticket", "Token", "account_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,12 @@ class Profile:
         duration_seconds: 900 to 43200.
         region: "" means the global STS endpoint.
         endpoint_url: "" means the SDK's own for the region.
+        source: "" exchanges the projected token; else the name of the profile whose set signs an AssumeRole.
+        external_id: ``sts:ExternalId`` of a chained role; "" for none.
+        policy: a session policy as JSON; "" for none.
+        policy_arns: managed policies that narrow the role.
+        session_tags: tag a chained session by the token's namespace and pod.
+        served: has a path, an auth token and a volume; else it is only a source of others.
     """
 
     name: str
@@ -96,14 +102,31 @@ class Profile:
     endpoint_url: str
     fips: bool = False
     dual_stack: bool = False
+    source: str = ""
+    external_id: str = ""
+    policy: str = ""
+    policy_arns: tuple[str, ...] = ()
+    session_tags: bool = False
+    served: bool = True
+
+
+Ticket = Token | Grant
+"""What an exchange is paid with: the projected token, or for a chained role the set of its source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One profile that is due, and the token to pay with."""
+    """One profile that is due, and what to pay with.
+
+    Attributes:
+        profile: what to ask for.
+        token: the newest projected token; names the session, and pays where there is no source.
+        source: the set that signs the request of a chained role.
+    """
 
     profile: Profile
     token: Token
+    source: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sidecar.limits import (
     ROLE_ARN_MAX_CHARS,
 )
 
-__all__ = ("OPTIONS", "PREFIX", "Option")
+__all__ = ("OPTIONS", "PREFIX", "Option", "duration", "region", "role_arn", "session_name", "switch", "url")
 
 PREFIX: Final = "AWS_OIDC_SIDECAR_"
 RUNTIME_DIRECTORY: Final = "/var/run/aws-oidc-sidecar"
@@ -30,19 +30,22 @@ _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 _CLUSTER = re.compile(r"[A-Za-z0-9_+=,.@-]{0,32}")
 
 
-def _role_arn(text: str) -> str:
-    if len(text) > ROLE_ARN_MAX_CHARS or not _ROLE_ARN.fullmatch(text):
+def role_arn(text: str) -> str:
+    """Return an IAM role's ARN, which may be empty, or raise ValueError("what; fix")."""
+    if text and (len(text) > ROLE_ARN_MAX_CHARS or not _ROLE_ARN.fullmatch(text)):
         raise ValueError("not an IAM role ARN; write arn:aws:iam::<12 digits>:role/<name>")
     return text
 
 
-def _session_name(text: str) -> str:
+def session_name(text: str) -> str:
+    """Return a role session name, which may be empty, or raise ValueError("what; fix")."""
     if text and not _SESSION_NAME.fullmatch(text):
         raise ValueError("not a role session name; use 2 to 64 of A-Z a-z 0-9 _ + = , . @ - (AWS STS)")
     return text
 
 
-def _region(text: str) -> str:
+def region(text: str) -> str:
+    """Return a region, which may be empty, or raise ValueError("what; fix")."""
     if text and not _REGION.fullmatch(text):
         raise ValueError("not a region; write it as in eu-central-1")
     return text
@@ -54,7 +57,8 @@ def _cluster(text: str) -> str:
     return text
 
 
-def _duration(text: str) -> int:
+def duration(text: str) -> int:
+    """Return a session duration in seconds, or raise ValueError("what; fix")."""
     seconds = _integer(text)
     if not DURATION_MIN_SECONDS <= seconds <= DURATION_MAX_SECONDS:
         raise ValueError(f"not a session duration; STS takes {DURATION_MIN_SECONDS} to {DURATION_MAX_SECONDS} seconds")
@@ -74,7 +78,8 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _switch(text: str) -> bool:
+def switch(text: str) -> bool:
+    """Return true or false, or raise ValueError("what; fix")."""
     if text.lower() not in {"true", "false"}:
         raise ValueError("not a switch; write true or false")
     return text.lower() == "true"
@@ -86,7 +91,12 @@ def _absolute(text: str) -> Path:
     return Path(text)
 
 
-def _url(text: str) -> str:
+def _absolute_or_none(text: str) -> Path | None:
+    return _absolute(text) if text else None
+
+
+def url(text: str) -> str:
+    """Return an endpoint, which may be empty, or raise ValueError("what; fix")."""
     if not text:
         return ""
     parts = urlsplit(text)
@@ -128,14 +138,14 @@ class Option:
     Attributes:
         name: the flag without ``--``.
         parse: text to value; raises ValueError with "what; fix".
-        default: as text; None where it has to be given.
+        default: as text.
         help: one line, with the unit.
         others: the field's own variables that also set it, most telling first.
     """
 
     name: str
     parse: Callable[[str], Any]
-    default: str | None
+    default: str
     help: str
     others: tuple[str, ...] = ()
 
@@ -146,12 +156,13 @@ class Option:
 
 
 OPTIONS: Final = (
-    Option("role-arn", _role_arn, None, "the IAM role to assume", ("AWS_ROLE_ARN",)),
+    Option("role-arn", role_arn, "", "the IAM role to assume; required without profiles-file", ("AWS_ROLE_ARN",)),
+    Option("profiles-file", _absolute_or_none, "", "several roles, in AWS config syntax; reloaded when it changes"),
     Option("token-file", _absolute, TOKEN_FILE, "the projected ServiceAccount token", ("AWS_WEB_IDENTITY_TOKEN_FILE",)),
     Option("audience", str, "sts.amazonaws.com", "the aud that the token should have; another one is warned of"),
     Option(
         "role-session-name",
-        _session_name,
+        session_name,
         "",
         "how CloudTrail names the session; empty: <cluster>-<namespace>-<pod>, from the token",
         ("AWS_ROLE_SESSION_NAME",),
@@ -159,18 +170,16 @@ OPTIONS: Final = (
     Option("cluster", _cluster, "", "put in front of session names that are made from the token"),
     Option(
         "duration",
-        _duration,
+        duration,
         str(DURATION_DEFAULT_SECONDS),
         f"the life to ask STS for, in seconds, {DURATION_MIN_SECONDS} to {DURATION_MAX_SECONDS}; "
         f"under {DURATION_WARN_SECONDS} some SDKs ask on every call",
     ),
-    Option(
-        "region", _region, "", "the region of STS; empty: its global endpoint", ("AWS_REGION", "AWS_DEFAULT_REGION")
-    ),
-    Option("sts-endpoint", _url, "", "another STS endpoint, such as a VPC endpoint", ("AWS_ENDPOINT_URL_STS",)),
-    Option("allow-http-sts", _switch, "false", "accept an STS endpoint without TLS: tokens cross the network readable"),
-    Option("fips", _switch, "false", "use the FIPS endpoint of STS", ("AWS_USE_FIPS_ENDPOINT",)),
-    Option("dual-stack", _switch, "false", "use the dual-stack endpoint of STS", ("AWS_USE_DUALSTACK_ENDPOINT",)),
+    Option("region", region, "", "the region of STS; empty: its global endpoint", ("AWS_REGION", "AWS_DEFAULT_REGION")),
+    Option("sts-endpoint", url, "", "another STS endpoint, such as a VPC endpoint", ("AWS_ENDPOINT_URL_STS",)),
+    Option("allow-http-sts", switch, "false", "accept an STS endpoint without TLS: tokens cross the network readable"),
+    Option("fips", switch, "false", "use the FIPS endpoint of STS", ("AWS_USE_FIPS_ENDPOINT",)),
+    Option("dual-stack", switch, "false", "use the dual-stack endpoint of STS", ("AWS_USE_DUALSTACK_ENDPOINT",)),
     Option(
         "refresh-on-rotation",
         _choice("always", "when-due"),
@@ -178,6 +187,12 @@ OPTIONS: Final = (
         "exchange each rotated token (always), or only when credentials are due (when-due)",
     ),
     Option("runtime-dir", _absolute, RUNTIME_DIRECTORY, "holds profiles/<profile>/auth-token; a memory volume"),
+    Option(
+        "auth-token-file",
+        _absolute_or_none,
+        "",
+        "take the auth token from this file, a mounted Secret, instead of making one; {profile} is replaced",
+    ),
     Option("auth-token-mode", _mode, "auto", "0640, 0644 or auto: 0640 where the volume has an fsGroup, else 0644"),
     Option("endpoint-port", _port, str(ENDPOINT_PORT), "port of the credentials endpoint on 127.0.0.1"),
     Option("admin-address", _address, "", "address of health and metrics; empty: all, IPv6 and IPv4"),
@@ -185,7 +200,7 @@ OPTIONS: Final = (
     Option("pod-ip", _address, "", "status.podIP by the downward API, to notice hostNetwork"),
     Option("host-ip", _address, "", "status.hostIP by the downward API, to notice hostNetwork"),
     Option(
-        "allow-host-network", _switch, "false", "run in a pod with hostNetwork, where the whole node shares loopback"
+        "allow-host-network", switch, "false", "run in a pod with hostNetwork, where the whole node shares loopback"
     ),
     Option("log-level", _choice("debug", "info", "warning", "error"), "info", "the least level that is logged"),
 )

@@ -5,7 +5,7 @@ Its laws, whatever happens:
 1. A set is withdrawn only when it stops being servable, by either clock; never because something failed. It is
    dropped only when the monotonic clock says so: a wall clock that was stepped may be stepped back.
 2. At most one exchange is in flight: START is never given while one is.
-3. A new token never waits for a backoff to end.
+3. A new ticket never waits for a backoff to end.
 4. A set replaces another only if it lives at least as long.
 5. An event that the table does not list for a phase raises: it means that the caller is wrong.
 
@@ -19,11 +19,23 @@ from typing import Final, cast
 
 from sidecar.clock import Instant
 from sidecar.credentials.backoff import Draw, delay
-from sidecar.credentials.states import NEVER, Action, Event, Failed, Granted, Phase, State, Tick, TokenSeen
+from sidecar.credentials.states import (
+    NEVER,
+    Action,
+    Event,
+    Failed,
+    Granted,
+    Loaded,
+    Phase,
+    Renew,
+    State,
+    Tick,
+    TicketSeen,
+)
 from sidecar.credentials.timing import hold, quiet_seconds, renew_at_remaining
 from sidecar.errors import Failure, Outcome, Retry
 from sidecar.limits import LOOK_SECONDS, ROTATION_SPREAD_SECONDS, TIMER_FLOOR_SECONDS
-from sidecar.model import Held, Token
+from sidecar.model import Held, Ticket
 
 __all__ = ("TABLE", "Row", "look_after", "step")
 
@@ -38,7 +50,7 @@ def look_after(state: State, now: Instant) -> float:
         waits.append(state.held.stop_mono - now.mono)
         if state.shown:
             waits.append(state.held.stop_at - now.wall)
-        if state.phase is Phase.FRESH and state.token is not None:
+        if state.phase is Phase.FRESH and state.ticket is not None:
             due = state.held.remaining(now) - state.renew_remaining
             waits.append(max(due, state.success_mono + TIMER_FLOOR_SECONDS - now.mono))
     if state.phase in {Phase.FRESH, Phase.RETRYING, Phase.KEEPING}:
@@ -47,29 +59,29 @@ def look_after(state: State, now: Instant) -> float:
 
 
 def _start(state: State, phase: Phase, *actions: Action) -> Step:
-    return replace(state, phase=phase, attempt_mono=NEVER, token_waits=False), (*actions, Action.START)
+    return replace(state, phase=phase, attempt_mono=NEVER, ticket_waits=False), (*actions, Action.START)
 
 
-def _event_token(event: Event) -> Token:
-    return cast("TokenSeen", event).token
+def _ticket(event: Event) -> Ticket:
+    return cast("TicketSeen", event).ticket
 
 
-def _first_token(state: State, event: Event, _now: Instant, _draw: Draw) -> Step:
-    return _start(replace(state, token=_event_token(event)), Phase.ACQUIRING)
+def _first_ticket(state: State, event: Event, _now: Instant, _draw: Draw) -> Step:
+    return _start(replace(state, ticket=_ticket(event)), Phase.ACQUIRING)
 
 
-def _token_in_flight(state: State, event: Event, _now: Instant, _draw: Draw) -> Step:
-    return replace(state, token=_event_token(event), token_waits=True), ()
+def _ticket_in_flight(state: State, event: Event, _now: Instant, _draw: Draw) -> Step:
+    return replace(state, ticket=_ticket(event), ticket_waits=True), ()
 
 
-def _token_after_failure(state: State, event: Event, _now: Instant, _draw: Draw) -> Step:
+def _ticket_after_failure(state: State, event: Event, _now: Instant, _draw: Draw) -> Step:
     target = Phase.ACQUIRING if state.phase is Phase.RETRYING else Phase.RENEWING
-    return _start(replace(state, token=_event_token(event)), target)
+    return _start(replace(state, ticket=_ticket(event)), target)
 
 
-def _token_while_fresh(state: State, event: Event, now: Instant, draw: Draw) -> Step:
-    rotated = state.token is not None
-    state = replace(state, token=_event_token(event))
+def _ticket_while_fresh(state: State, event: Event, now: Instant, draw: Draw) -> Step:
+    rotated = state.ticket is not None
+    state = replace(state, ticket=_ticket(event))
     if state.held is None or not rotated or not state.refresh_on_rotation:
         return state, ()
     if now.mono - state.success_mono < quiet_seconds(state.held.grant.life_seconds):
@@ -97,7 +109,7 @@ def _granted(state: State, event: Event, now: Instant, draw: Draw) -> Step:
             success_mono=now.mono,
             failures=0,
             failure=None,
-            token_waits=False,
+            ticket_waits=False,
             ever_held=True,
         ),
         (Action.PUBLISH,),
@@ -121,7 +133,7 @@ def _fail(state: State, failure: Failure, now: Instant, draw: Draw) -> Step:
     state, actions = _show(state, now)
     failures = state.failures + 1
     state = replace(state, failures=failures, failure=failure)
-    if state.token_waits:
+    if state.ticket_waits:
         return _start(state, Phase.ACQUIRING if state.held is None else Phase.RENEWING, *actions)
     wait = delay(failure.retry, failures, ever_held=state.ever_held, draw=draw)
     phase = Phase.RETRYING if state.held is None else Phase.KEEPING
@@ -139,6 +151,23 @@ def _show(state: State, now: Instant) -> Step:
     return replace(state, held=state.held if now.mono < state.held.stop_mono else None, shown=servable), actions
 
 
+def _renew(state: State, _event: Event, _now: Instant, _draw: Draw) -> Step:
+    if state.ticket is None:
+        return state, ()
+    return _start(state, Phase.ACQUIRING if state.held is None else Phase.RENEWING)
+
+
+def _loaded(state: State, event: Event, now: Instant, draw: Draw) -> Step:
+    grant = cast("Loaded", event).grant
+    held = hold(grant)
+    if not held.servable(now):
+        return state, ()
+    due = renew_at_remaining(grant.life_seconds, draw)
+    return replace(state, phase=Phase.FRESH, held=held, shown=True, renew_remaining=due, ever_held=True), (
+        Action.PUBLISH,
+    )
+
+
 def _nothing(state: State, _event: Event, _now: Instant, _draw: Draw) -> Step:
     return state, ()
 
@@ -150,15 +179,15 @@ def _tick_in_flight(state: State, _event: Event, now: Instant, _draw: Draw) -> S
 
 def _tick_waiting(state: State, _event: Event, now: Instant, _draw: Draw) -> Step:
     state, actions = _show(state, now)
-    if now.mono >= state.attempt_mono and state.token is not None:
+    if now.mono >= state.attempt_mono and state.ticket is not None:
         return _start(state, Phase.RENEWING if state.held else Phase.ACQUIRING, *actions)
     return replace(state, phase=Phase.KEEPING if state.held else Phase.RETRYING), actions
 
 
 def _tick_fresh(state: State, _event: Event, now: Instant, _draw: Draw) -> Step:
     state, actions = _show(state, now)
-    if state.token is None:
-        return (state, actions) if state.held else (replace(state, phase=Phase.NO_TOKEN), actions)
+    if state.ticket is None:
+        return (state, actions) if state.held else (replace(state, phase=Phase.WAITING), actions)
     if state.held is None:
         return _start(state, Phase.ACQUIRING, *actions)
     due = state.held.remaining(now) <= state.renew_remaining
@@ -178,22 +207,29 @@ class Row:
 
 _P = Phase
 TABLE: Final[dict[tuple[Phase, type[Event]], Row]] = {
-    (_P.NO_TOKEN, TokenSeen): Row(_first_token, (_P.ACQUIRING,)),
-    (_P.NO_TOKEN, Tick): Row(_nothing, (_P.NO_TOKEN,)),
-    (_P.ACQUIRING, TokenSeen): Row(_token_in_flight, (_P.ACQUIRING,)),
+    (_P.WAITING, TicketSeen): Row(_first_ticket, (_P.ACQUIRING,)),
+    (_P.WAITING, Tick): Row(_nothing, (_P.WAITING,)),
+    (_P.WAITING, Renew): Row(_nothing, (_P.WAITING,)),
+    (_P.WAITING, Loaded): Row(_loaded, (_P.WAITING, _P.FRESH)),
+    (_P.ACQUIRING, TicketSeen): Row(_ticket_in_flight, (_P.ACQUIRING,)),
     (_P.ACQUIRING, Granted): Row(_granted, (_P.FRESH, _P.RETRYING, _P.ACQUIRING)),
     (_P.ACQUIRING, Failed): Row(_failed, (_P.RETRYING, _P.ACQUIRING)),
     (_P.ACQUIRING, Tick): Row(_tick_in_flight, (_P.ACQUIRING,)),
-    (_P.RETRYING, TokenSeen): Row(_token_after_failure, (_P.ACQUIRING,)),
+    (_P.ACQUIRING, Renew): Row(_nothing, (_P.ACQUIRING,)),
+    (_P.RETRYING, TicketSeen): Row(_ticket_after_failure, (_P.ACQUIRING,)),
     (_P.RETRYING, Tick): Row(_tick_waiting, (_P.RETRYING, _P.ACQUIRING)),
-    (_P.FRESH, TokenSeen): Row(_token_while_fresh, (_P.FRESH,)),
-    (_P.FRESH, Tick): Row(_tick_fresh, (_P.FRESH, _P.RENEWING, _P.ACQUIRING, _P.NO_TOKEN)),
-    (_P.RENEWING, TokenSeen): Row(_token_in_flight, (_P.RENEWING,)),
+    (_P.RETRYING, Renew): Row(_renew, (_P.ACQUIRING,)),
+    (_P.FRESH, TicketSeen): Row(_ticket_while_fresh, (_P.FRESH,)),
+    (_P.FRESH, Tick): Row(_tick_fresh, (_P.FRESH, _P.RENEWING, _P.ACQUIRING, _P.WAITING)),
+    (_P.FRESH, Renew): Row(_renew, (_P.FRESH, _P.RENEWING, _P.ACQUIRING)),
+    (_P.RENEWING, TicketSeen): Row(_ticket_in_flight, (_P.RENEWING,)),
     (_P.RENEWING, Granted): Row(_granted, (_P.FRESH, _P.KEEPING, _P.RETRYING, _P.RENEWING, _P.ACQUIRING)),
     (_P.RENEWING, Failed): Row(_failed, (_P.KEEPING, _P.RETRYING, _P.RENEWING, _P.ACQUIRING)),
     (_P.RENEWING, Tick): Row(_tick_in_flight, (_P.RENEWING, _P.ACQUIRING)),
-    (_P.KEEPING, TokenSeen): Row(_token_after_failure, (_P.RENEWING,)),
+    (_P.RENEWING, Renew): Row(_nothing, (_P.RENEWING,)),
+    (_P.KEEPING, TicketSeen): Row(_ticket_after_failure, (_P.RENEWING,)),
     (_P.KEEPING, Tick): Row(_tick_waiting, (_P.KEEPING, _P.RETRYING, _P.RENEWING, _P.ACQUIRING)),
+    (_P.KEEPING, Renew): Row(_renew, (_P.RENEWING, _P.ACQUIRING)),
 }
 """Every (phase, event) that can happen; a test walks each row."""
 

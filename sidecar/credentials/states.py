@@ -5,9 +5,11 @@ from enum import Enum, StrEnum
 from typing import Final
 
 from sidecar.errors import Failure
-from sidecar.model import Grant, Held, Token
+from sidecar.model import Grant, Held, Ticket
 
-__all__ = ("NEVER", "Action", "Event", "Failed", "Granted", "Phase", "State", "Tick", "TokenSeen")
+__all__ = (
+    "NEVER", "Action", "Event", "Failed", "Granted", "Loaded", "Phase", "Renew", "State", "Tick", "TicketSeen",
+)  # fmt: skip
 
 NEVER: Final = float("inf")
 """A time that does not come."""
@@ -16,8 +18,8 @@ NEVER: Final = float("inf")
 class Phase(StrEnum):
     """Where a profile is."""
 
-    NO_TOKEN = "no_token"  # noqa: S105 - a phase
-    """No token was ever read; nothing held."""
+    WAITING = "waiting"
+    """No ticket has ever come; nothing held."""
     ACQUIRING = "acquiring"
     """Nothing held, an exchange is in flight."""
     RETRYING = "retrying"
@@ -33,16 +35,16 @@ class Phase(StrEnum):
 class Action(Enum):
     """What the caller has to do, in the order given."""
 
-    START = "start an exchange with state.token"
+    START = "start an exchange with state.ticket"
     PUBLISH = "serve state.held"
     WITHDRAW = "serve nothing any more"
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSeen:
-    """The token file holds another token than before."""
+class TicketSeen:
+    """There is another token than before, or for a chained profile another set of its source."""
 
-    token: Token
+    ticket: Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,19 @@ class Tick:
     """Time has passed: look at what is due and at what has run out."""
 
 
-Event = TokenSeen | Granted | Failed | Tick
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Somebody wants a new set now, due or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A set from before a restart was found; it is as good as when it was granted."""
+
+    grant: Grant
+
+
+Event = TicketSeen | Granted | Failed | Tick | Renew | Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,7 @@ class State:
 
     Attributes:
         phase: where it is.
-        token: the newest token read.
+        ticket: the newest token read, or set of the source.
         held: the newest set.
         shown: ``held`` is being served.
         renew_remaining: the set is due when this many seconds remain.
@@ -81,13 +95,13 @@ class State:
         success_mono: when the last exchange succeeded.
         failures: how many exchanges in a row have failed.
         failure: the last failure, until the next success.
-        token_waits: a token came while an exchange with an older one was in flight.
+        ticket_waits: a ticket came while an exchange with an older one was in flight.
         ever_held: a set was held once.
-        refresh_on_rotation: exchange for a new token though the set is not due.
+        refresh_on_rotation: exchange for a new ticket though the set is not due.
     """
 
-    phase: Phase = Phase.NO_TOKEN
-    token: Token | None = None
+    phase: Phase = Phase.WAITING
+    ticket: Ticket | None = None
     held: Held | None = None
     shown: bool = False
     renew_remaining: float = 0.0
@@ -95,6 +109,6 @@ class State:
     success_mono: float = -NEVER
     failures: int = 0
     failure: Failure | None = None
-    token_waits: bool = False
+    ticket_waits: bool = False
     ever_held: bool = False
     refresh_on_rotation: bool = True

@@ -29,6 +29,13 @@ class Store:
         """Every profile name, in the order given."""
         return tuple(self._held)
 
+    def set_profiles(self, profiles: Iterable[str]) -> None:
+        """Have these profiles from now on: one that stays keeps its set, one that goes is withdrawn first."""
+        names = tuple(profiles)
+        for gone in [name for name, held in self._held.items() if name not in names and held is not None]:
+            self.publish(gone, None)
+        self._held = {name: self._held.get(name) for name in names}
+
     def get(self, profile: str) -> Held | None:
         """Return the set of a profile, which may have expired since: ask ``Held.servable``.
 

@@ -15,10 +15,12 @@ from typing import Final
 from sidecar.errors import StartError
 from sidecar.limits import AUTH_TOKEN_BYTES
 
-__all__ = ("AUTH_TOKEN_FILE", "ensure_auth_token", "mode_for", "write_atomic")
+__all__ = ("AUTH_TOKEN_FILE", "copy_auth_token", "ensure_auth_token", "mode_for", "write_atomic")
 
 AUTH_TOKEN_FILE: Final = "auth-token"  # noqa: S105 - a file name
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]{43}")  # base64url of 32 bytes, no padding, no newline
+_GIVEN: Final = re.compile(rb"[A-Za-z0-9_-]{32,128}")  # what a header, a shell and a YAML file all take as it is
+_GIVEN_MAX_BYTES: Final = 1_024
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -83,7 +85,37 @@ def ensure_auth_token(directory: Path, mode: int) -> str:
     token = _trusted_token(path, mode)
     if token is not None:
         return token
-    token = secrets.token_urlsafe(AUTH_TOKEN_BYTES)
+    return _write_token(path, secrets.token_urlsafe(AUTH_TOKEN_BYTES), mode)
+
+
+def copy_auth_token(directory: Path, mode: int, source: Path) -> str:
+    """Return the auth token that a mounted Secret gives, and put it where the application looks for it.
+
+    For clients that know no token file: they get the same value as ``AWS_CONTAINER_AUTHORIZATION_TOKEN``, so it is in
+    their environment, where every process of that container can read it.
+
+    Args:
+        directory: the profile volume.
+        mode: the exact permissions of the file.
+        source: the file of the Secret; white space around the token is dropped.
+
+    Raises:
+        StartError: the source holds no token that is long enough, or the directory is missing or cannot be written.
+    """
+    fix = "put 32 to 128 characters of A-Z a-z 0-9 _ - into the Secret, made at random"
+    try:
+        content = source.read_bytes()[:_GIVEN_MAX_BYTES].strip()
+    except OSError as exc:
+        raise StartError(
+            f"cannot read {source} ({exc.strerror})", "mount the Secret with the auth token there"
+        ) from exc
+    if not _GIVEN.fullmatch(content):
+        raise StartError(f"{source} holds no auth token", fix)
+    _stat_directory(directory)
+    return _write_token(directory / AUTH_TOKEN_FILE, content.decode(), mode)
+
+
+def _write_token(path: Path, token: str, mode: int) -> str:
     try:
         write_atomic(path, token.encode(), mode)
     except OSError as exc:

@@ -91,10 +91,11 @@ REFUSALS: Final = (
 )
 """Every refusal there is, so that answers can be rendered and counters started ahead of time."""
 
-# Two readers of one request could each pick another one of two; a proxy adds its own Authorization.
-_ONCE: Final = {b"host": _HOST_COUNT, b"authorization": _REPEATED}
 _WATCHED: Final = {
-    **_ONCE,
+    # These come once: two readers of one request could each pick another one of two, and a proxy that adds its
+    # own Authorization must not pass for the application.
+    b"host": _HOST_COUNT,
+    b"authorization": _REPEATED,
     # What a proxy adds. An application that can be talked into fetching a URL (SSRF) often goes through one, or
     # passes on the headers of its own caller.
     b"forwarded": _FORWARDED,
@@ -159,18 +160,19 @@ class Guard:
         if method != b"GET":
             # A cross-site form can POST; its page cannot read the answer, but why let it try.
             return _METHOD
-        found: dict[bytes, bytes] = {}
+        host = authorization = None
         for raw_name, value in headers:
             name = raw_name.lower()
-            refusal = _WATCHED.get(name)
-            if refusal is None:
-                if name.startswith(_FETCH_METADATA):
-                    return _ORIGIN
-            elif name in _ONCE and name not in found:
-                found[name] = value
-            else:
-                return refusal
-        return self._admit(target, found.get(b"host"), found.get(b"authorization", b""))
+            if name in _WATCHED:
+                if name == b"host" and host is None:
+                    host = value
+                elif name == b"authorization" and authorization is None:
+                    authorization = value
+                else:
+                    return _WATCHED[name]
+            elif name.startswith(_FETCH_METADATA):
+                return _ORIGIN
+        return self._admit(target, host, authorization or b"")
 
     def _admit(self, target: bytes, host: bytes | None, authorization: bytes) -> Verdict:
         if host is None:

@@ -123,7 +123,7 @@ class RequestReader:
         if self._tail:
             end = self._end_at_seam(data, start, end)
         room = start + self._head_max - self.size
-        piece = data[start : min(end, room)]
+        piece = data[start:end] if end <= room else data[start:room]
         try:
             self._parser.feed_data(piece)
         # `from None`: the parser's texts quote nothing today, but a header holds the auth token.

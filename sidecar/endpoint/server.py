@@ -56,7 +56,7 @@ class CredentialServer:
 
     Args:
         store: subscribed to here; a set that it already holds is served.
-        auth_tokens: the auth token of each profile of the store.
+        auth_tokens: the auth token of each profile that is served.
         clock: asked on every request.
         port: on 127.0.0.1, the one address that this server can listen on; 0 takes a free one.
         status: what a 503 says of why there is no set.
@@ -64,7 +64,7 @@ class CredentialServer:
         first_set_seconds: how long a request waits for the first set of a profile.
 
     Raises:
-        ValueError: the tokens are not for exactly the profiles of the store, or one is empty.
+        ValueError: as ``set_profiles`` does.
     """
 
     def __init__(
@@ -78,11 +78,7 @@ class CredentialServer:
         limits: Limits | None = None,
         first_set_seconds: float = FIRST_SET_WAIT_SECONDS,
     ) -> None:
-        if set(auth_tokens) != set(store.profiles):
-            msg = "there must be one auth token for each profile"
-            raise ValueError(msg)
-        tokens = {name: token.encode() if isinstance(token, str) else token for name, token in auth_tokens.items()}
-        self._judge = Guard(tokens).judge
+        self._store = store
         self._now = clock.now
         self._port = port
         self._status = status
@@ -91,11 +87,8 @@ class CredentialServer:
         self._refusals = {refusal: _refusal_answer(refusal) for refusal in REFUSALS}
         self.requests: dict[tuple[int, str], int] = dict.fromkeys(REQUEST_LABELS, 0)
         """Answers by (code, cause), every combination from the start."""
-        self._served = {profile: _Served(profile) for profile in store.profiles}
-        for profile in store.profiles:
-            held = store.get(profile)
-            if held is not None:
-                self._publish(profile, held)
+        self._served: dict[str, _Served] = {}
+        self.set_profiles(auth_tokens)
         store.subscribe(self._publish)
 
     def __repr__(self) -> str:
@@ -126,6 +119,25 @@ class CredentialServer:
     def waiting(self) -> int:
         """How many requests wait for a first set."""
         return sum(len(served.waiting) for served in self._served.values())
+
+    def set_profiles(self, auth_tokens: Mapping[str, bytes | str]) -> None:
+        """Serve these profiles from now on, each to whoever has its auth token; others of the store are not served.
+
+        Raises:
+            ValueError: a profile is not in the store, or a token is empty.
+        """
+        if not set(auth_tokens) <= set(self._store.profiles):
+            raise ValueError("there is an auth token for a profile that is not in the store")
+        tokens = {name: token.encode() if isinstance(token, str) else token for name, token in auth_tokens.items()}
+        self._judge = Guard(tokens).judge
+        for name in set(self._served) - set(tokens):
+            self._release(self._served.pop(name))
+        for name in tokens:
+            if name not in self._served:
+                self._served[name] = _Served(name)
+                held = self._store.get(name)
+                if held is not None:
+                    self._publish(name, held)
 
     async def start(self) -> None:
         """Listen.
@@ -163,7 +175,9 @@ class CredentialServer:
         return pending
 
     def _publish(self, profile: str, held: Held | None) -> None:
-        served = self._served[profile]
+        served = self._served.get(profile)
+        if served is None:
+            return  # the source of others, which nobody may ask for
         served.held, served.answer, served.label = held, None, OK
         if held is not None:
             try:

@@ -1,60 +1,38 @@
-"""Starts the worker, feeds it the tokens by pipe, and kills it at the deadline.
+"""Has a worker process exchange tokens for credentials, and judges what comes back.
 
 boto3 costs 42 MB and 0.2 s of CPU for a moment every half hour. A child process gives the memory back, can be
 killed when it hangs, and picks up a new CA bundle or proxy by being new.
 """
 
 import asyncio
-import contextlib
-import json
 import math
-import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sidecar.clock import Clock
 from sidecar.errors import Failure, Outcome
 from sidecar.exchange.classify import classify, local_failure
+from sidecar.exchange.process import COMMAND, Worker, start_worker, worker_environment
 from sidecar.exchange.session_name import session_name
 from sidecar.limits import STS_ATTEMPT_SECONDS, WORKER_READY_SECONDS
 from sidecar.model import Credentials, Grant, Order, account_of
 
-__all__ = ("ExchangeClient", "worker_environment")
+__all__ = ("ExchangeClient",)
 
-WORKER: Final = (sys.executable, "-I", "-m", "sidecar.exchange.worker")
-
-# What the worker inherits: how to reach the network, and nothing that names a credential, a profile or us.
-_INHERITED: Final = frozenset({
-    "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH",
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-    "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",
-})  # fmt: skip
-_FIXED: Final = {
-    # No file of the image or the node may add a profile, a credential_process or an endpoint to our call.
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    # AWS_ENDPOINT_URL, set for some other service, would take STS along; ours is passed explicitly.
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
-}
-# An answer holds one session token; STS states no limit, but clients take at most 10,000 bytes in all.
-_LINE_LIMIT: Final = 131_072
 _CREDENTIAL_FIELDS: Final = ("access_key_id", "secret_access_key", "session_token")
-
-
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the worker gets, of those that we have."""
-    return {name: value for name, value in environment.items() if name in _INHERITED} | _FIXED
+Result = tuple[str, Grant | Failure]
 
 
 class ExchangeClient:
-    """Exchanges tokens for credentials, one child process at a time for all that is due.
+    """Exchanges tokens for credentials, in one child process for all that is due.
 
     Args:
         clock: tells when a call began.
         environment: of the daemon; the worker gets the part that it needs.
         cluster: goes into session names that are made from the token; may be "".
         command: starts the worker.
+        ready_seconds: how long a worker may take for its imports.
+        attempt_seconds: how long it may take for one profile after that.
     """
 
     def __init__(
@@ -62,7 +40,7 @@ class ExchangeClient:
         clock: Clock,
         environment: Mapping[str, str],
         cluster: str = "",
-        command: Sequence[str] = WORKER,
+        command: Sequence[str] = COMMAND,
         *,
         ready_seconds: float = WORKER_READY_SECONDS,
         attempt_seconds: float = STS_ATTEMPT_SECONDS,
@@ -74,72 +52,49 @@ class ExchangeClient:
         self._ready_seconds = ready_seconds
         self._attempt_seconds = attempt_seconds
 
-    async def exchange(self, orders: Sequence[Order]) -> AsyncGenerator[tuple[str, Grant | Failure]]:
+    async def exchange(self, more: Callable[[], Sequence[Order]]) -> AsyncGenerator[Result]:
         """Yield for each order its profile's name and what came of it, as it comes.
 
         Every order gets exactly one result, whatever the child does. Nothing is raised but cancellation. The
         child is dead when the iterator is closed, and on cancellation too.
+
+        Args:
+            more: gives the next orders, each time that all before have their results; none ends the exchange.
+                What a result made due is so served by the same child.
         """
-        left = [order.profile.name for order in orders]
-        failure = local_failure(Outcome.WORKER_FAILED)
-        try:
-            # Closed at once, not when the garbage collector comes by: closing is what kills the child.
-            async with contextlib.aclosing(self._converse(orders)) as results:
-                async for name, result in results:
-                    left.remove(name)
-                    yield name, result
-        except TimeoutError:
-            failure = local_failure(Outcome.TIMEOUT)
-        # OSError: no process to be had (EAGAIN, ENOMEM) or a broken pipe; the others: a line that is not ours.
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            failure = local_failure(Outcome.WORKER_FAILED, type(error).__name__)
-        for name in left:
-            yield name, failure
+        left = list(more())
+        while left:
+            failure = local_failure(Outcome.WORKER_FAILED)
+            ready = False
+            try:
+                async with start_worker(self._command, self._environment) as worker:
+                    async with asyncio.timeout(self._ready_seconds):
+                        await worker.receive()
+                    ready = True
+                    while left:
+                        worker.send({"orders": [self._line(order) for order in left]})
+                        while left:
+                            result = await self._answer(worker, left[0])
+                            name = left.pop(0).profile.name
+                            yield name, result
+                        left = list(more())
+            except TimeoutError:
+                failure = local_failure(Outcome.TIMEOUT)
+            # OSError: no process to be had, or a broken pipe; the others: a line that is not ours.
+            except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+                failure = local_failure(Outcome.WORKER_FAILED, type(error).__name__)
+            # A hang is the fault of the one that was asked for; a child that did not even start, of none.
+            hung = 1 if ready and failure.outcome is Outcome.TIMEOUT else len(left)
+            for order in left[:hung]:
+                yield order.profile.name, failure
+            left = left[hung:]
 
-    async def _converse(self, orders: Sequence[Order]) -> AsyncGenerator[tuple[str, Grant | Failure]]:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # A traceback of the child could quote the request, and that holds the token.
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=_LINE_LIMIT,
-        )
-        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - for the type checker
-        try:
-            async with asyncio.timeout(self._ready_seconds):
-                _line(await process.stdout.readline())
-            process.stdin.write(self._order_line(orders))
-            process.stdin.close()
-            by_name = {order.profile.name: order for order in orders}
-            for _ in orders:
-                asked_mono = self._clock.now().mono
-                async with asyncio.timeout(self._attempt_seconds):
-                    answer = _line(await process.stdout.readline())
-                order = by_name.pop(answer["profile"])
-                yield order.profile.name, self._result(order, answer, asked_mono)
-        finally:
-            await _end(process)
-
-    def _order_line(self, orders: Sequence[Order]) -> bytes:
-        lines = [
-            {
-                "profile": order.profile.name,
-                "role_arn": order.profile.role_arn,
-                "session_name": order.profile.session_name or session_name(order.token, self._cluster),
-                "token": order.token.raw,
-                "duration_seconds": order.profile.duration_seconds,
-                "region": order.profile.region,
-                "endpoint_url": order.profile.endpoint_url,
-                "fips": order.profile.fips,
-                "dual_stack": order.profile.dual_stack,
-            }
-            for order in orders
-        ]
-        return json.dumps({"orders": lines}).encode() + b"\n"
-
-    def _result(self, order: Order, answer: dict[str, Any], asked_mono: float) -> Grant | Failure:
+    async def _answer(self, worker: Worker, order: Order) -> Grant | Failure:
+        asked_mono = self._clock.now().mono
+        async with asyncio.timeout(self._attempt_seconds):
+            answer = await worker.receive()
+        if answer["profile"] != order.profile.name:
+            raise ValueError
         if "refused" in answer:
             refused = answer["refused"]
             return classify(str(refused["code"]), str(refused["message"]), int(refused["status"]))
@@ -147,7 +102,30 @@ class ExchangeClient:
             return local_failure(Outcome(answer["failed"]["outcome"]), str(answer["failed"]["code"]))
         return self._grant(order, answer["granted"], asked_mono)
 
-    def _grant(self, order: Order, granted: dict[str, Any], asked_mono: float) -> Grant | Failure:
+    def _line(self, order: Order) -> dict[str, object]:
+        profile = order.profile
+        line: dict[str, object] = {
+            "profile": profile.name,
+            "role_arn": profile.role_arn,
+            "session_name": profile.session_name or session_name(order.token, self._cluster),
+            "duration_seconds": profile.duration_seconds,
+            "region": profile.region,
+            "endpoint_url": profile.endpoint_url,
+            "fips": profile.fips,
+            "dual_stack": profile.dual_stack,
+            "policy": profile.policy,
+            "policy_arns": profile.policy_arns,
+        }
+        if order.source is None:
+            return line | {"token": order.token.raw}
+        tags = {"kubernetes-namespace": order.token.namespace, "kubernetes-pod-name": order.token.pod}
+        return line | {
+            "source": {name: getattr(order.source, name) for name in _CREDENTIAL_FIELDS},
+            "external_id": profile.external_id,
+            "tags": {key: value for key, value in tags.items() if value and profile.session_tags},
+        }
+
+    def _grant(self, order: Order, granted: Mapping[str, Any], asked_mono: float) -> Grant | Failure:
         """Return the grant, or BAD_ANSWER where a part of it is missing or already worthless."""
         # Printable ASCII only: a line feed in a value would break the header that a client makes of it.
         if not all(
@@ -171,19 +149,3 @@ class ExchangeClient:
             account_id=account_of(str(granted["assumed_role_arn"])) or account_of(order.profile.role_arn),
         )
         return Grant(credentials, life, asked_mono)
-
-
-def _line(line: bytes) -> dict[str, Any]:
-    if not line.endswith(b"\n"):
-        raise EOFError
-    value = json.loads(line)
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill the worker if it lives, and reap it: no zombie stays, and no answer comes late."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()

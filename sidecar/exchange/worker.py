@@ -1,10 +1,11 @@
 """The child process that talks to STS; the only file that imports boto3.
 
-It reads one JSON line of orders from standard input, says ``{"ready": true}`` once its imports are done, and
-writes one JSON line for each order. Tokens and credentials cross these two pipes and nothing else: an argument
-would be in ``/proc/*/cmdline``, a variable in ``/proc/*/environ``, a file on a disk.
+It says ``{"ready": true}`` once its imports are done, reads lines of orders from standard input, and writes one line
+for each order, all JSON. An order has a token, or the set of a source profile for role chaining. Tokens and credentials
+cross these two pipes and nothing else: an argument would be in ``/proc/*/cmdline``, a variable in ``/proc/*/environ``,
+a file on a disk.
 
-Exit status: 0 after the last answer, 1 where the orders cannot be read.
+Exit status: 0 when standard input ends, 1 where orders cannot be read.
 """
 
 import email.utils
@@ -34,12 +35,13 @@ def main() -> int:
     plain.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
     session = boto3.session.Session(botocore_session=plain)
     _say({"ready": True})
-    try:
-        orders = json.loads(sys.stdin.buffer.readline())["orders"]
-    except (ValueError, KeyError, TypeError):
-        return 1
-    for order in orders:
-        _say({"profile": order["profile"], **_exchange(session, order)})
+    for line in sys.stdin.buffer:
+        try:
+            orders = json.loads(line)["orders"]
+        except (ValueError, KeyError, TypeError):
+            return 1
+        for order in orders:
+            _say({"profile": order["profile"], **_exchange(session, order)})
     return 0
 
 
@@ -71,33 +73,56 @@ def _client(session: Any, order: dict[str, Any]) -> "STSClient":  # noqa: ANN401
     import botocore  # noqa: PLC0415 - as in main
     from botocore.config import Config  # noqa: PLC0415
 
+    source = order.get("source")
+    config = Config(
+        signature_version=None if source else botocore.UNSIGNED,
+        connect_timeout=STS_CONNECT_SECONDS,
+        read_timeout=STS_ATTEMPT_SECONDS - STS_CONNECT_SECONDS,
+        # One attempt: the keeper decides when the next one is.
+        retries={"total_max_attempts": 1},
+        use_fips_endpoint=order["fips"],
+        use_dualstack_endpoint=order["dual_stack"],
+    )
+    keys = (
+        {
+            "aws_access_key_id": source["access_key_id"],
+            "aws_secret_access_key": source["secret_access_key"],
+            "aws_session_token": source["session_token"],
+        }
+        if source
+        else {}
+    )
     client: STSClient = session.client(
         "sts",
         # Without a region the global endpoint is meant; botocore wants a region to find even that.
         region_name=order["region"] or "aws-global",
         endpoint_url=order["endpoint_url"] or None,
-        config=Config(
-            signature_version=botocore.UNSIGNED,
-            connect_timeout=STS_CONNECT_SECONDS,
-            read_timeout=STS_ATTEMPT_SECONDS - STS_CONNECT_SECONDS,
-            # One attempt: the keeper decides when the next one is.
-            retries={"total_max_attempts": 1},
-            use_fips_endpoint=order["fips"],
-            use_dualstack_endpoint=order["dual_stack"],
-            parameter_validation=True,
-        ),
+        config=config,
+        **keys,
     )
     return client
 
 
 def _ask(client: "STSClient", order: dict[str, Any]) -> dict[str, Any]:
-    # ProviderId is for OAuth 2.0 providers and must stay out (AWS STS API Reference).
-    answer = client.assume_role_with_web_identity(
-        RoleArn=order["role_arn"],
-        RoleSessionName=order["session_name"],
-        WebIdentityToken=order["token"],
-        DurationSeconds=order["duration_seconds"],
-    )
+    asked: dict[str, Any] = {
+        "RoleArn": order["role_arn"],
+        "RoleSessionName": order["session_name"],
+        "DurationSeconds": order["duration_seconds"],
+    }
+    if order["policy"]:
+        asked["Policy"] = order["policy"]
+    if order["policy_arns"]:
+        asked["PolicyArns"] = [{"arn": arn} for arn in order["policy_arns"]]
+    answer: Any
+    if "source" in order:
+        if order["external_id"]:
+            asked["ExternalId"] = order["external_id"]
+        if order["tags"]:
+            asked["Tags"] = [{"Key": key, "Value": value} for key, value in order["tags"].items()]
+        answer = client.assume_role(**asked)
+    else:
+        # ProviderId is for OAuth 2.0 providers and must stay out (AWS STS API Reference).
+        answer = client.assume_role_with_web_identity(**asked, WebIdentityToken=order["token"])
     granted = answer["Credentials"]
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     return {

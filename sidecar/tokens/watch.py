@@ -1,19 +1,20 @@
-"""Watches the token file through the kubelet's ``..data`` swap.
+"""Watches files through the kubelet's ``..data`` swap: the token, and others mounted the same way.
 
 The kubelet writes a projected volume by renaming a symlink beside the file (Kubernetes, AtomicWriter):
 ``token -> ..data/token`` and ``..data -> ..2026_11_24_07_03_16.2555831559``. A watch on the file itself
 follows the old inode and hears nothing after the first swap, so the directory is watched. Events only make it
-quick: the file is read every few seconds whatever inotify says, because under gVisor there is none, under
+quick: each file is read every few seconds whatever inotify says, because under gVisor there is none, under
 Kata it can come before the content, and a node has 128 instances per user.
 
-One thread of our own reads the file, never the event loop: a disk that hangs must not stop an answer.
+One thread of our own reads the files, never the event loop: a disk that hangs must not stop an answer.
 """
 
+import contextlib
 import errno
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +27,7 @@ from sidecar.limits import POLL_SECONDS, TOKEN_MAX_CHARS
 from sidecar.model import Token
 from sidecar.tokens import jwt
 
-__all__ = ("Sink", "TokenReader", "TokenWatcher", "read_token")
+__all__ = ("ContentReader", "FileWatcher", "Sink", "TokenReader", "read_token")
 
 
 class Sink(Protocol):
@@ -38,8 +39,9 @@ class Sink(Protocol):
     def token_trouble(self, error: TokenError) -> None:
         """Take why the file cannot be used; called once for each change of the reason."""
 
-    def watch_mode(self, *, events: bool, reason: str) -> None:
-        """Take whether file events work; where not, ``reason`` says why and polling goes on alone."""
+
+# More than a ConfigMap can hold.
+_CONTENT_MAX_BYTES = 2_097_152
 
 
 def read_token(path: Path) -> bytes:
@@ -110,6 +112,31 @@ class TokenReader:
             self._sink.token_trouble(error)
 
 
+class ContentReader:
+    """Tells that a file is another than before; what is in it is for others to judge.
+
+    Args:
+        path: the file; that it cannot be read counts as a content like any other.
+        changed: called from the watcher's thread; not for the content that is there at the first look.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+        self._path = path
+        self._changed = changed
+        self._seen: list[bytes | str] = []
+
+    def look(self) -> None:
+        """Read the file now and tell whether it has changed."""
+        try:
+            with self._path.open("rb") as file:
+                content: bytes | str = file.read(_CONTENT_MAX_BYTES)
+        except OSError as error:
+            content = str(error.errno)
+        if self._seen and self._seen != [content]:
+            self._changed()
+        self._seen = [content]
+
+
 class _Waker(FileSystemEventHandler):
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -120,36 +147,34 @@ class _Waker(FileSystemEventHandler):
             self._wake()
 
 
-class TokenWatcher:
-    """Reads the token file when its directory changes, and every ``poll_seconds`` in any case.
+class FileWatcher:
+    """Looks at each file when its directory changes, and every ``poll_seconds`` in any case.
 
     Args:
-        path: the token file; its directory is the one that is watched.
-        sink: called from this watcher's own thread.
-        clock: tells when a token has expired.
+        looks: what to call for each file, from this watcher's own thread.
+        mode: takes "" when file events work, else why not; polling goes on alone then.
         observer: makes a watchdog observer; ``None`` polls only.
         poll_seconds: the longest time that a change stays unseen.
     """
 
     def __init__(
         self,
-        path: Path,
-        sink: Sink,
-        clock: Clock,
+        looks: Mapping[Path, Callable[[], None]],
+        mode: Callable[[str], None],
         observer: Callable[[], BaseObserver] | None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._directory = path.parent
-        self._sink = sink
-        self._reader = TokenReader(path, sink, clock)
+        self._looks = tuple(looks.values())
+        self._directories = tuple(dict.fromkeys(path.parent for path in looks))
+        self._mode = mode
         self._make_observer = observer
         self._poll_seconds = poll_seconds
         self._observer: BaseObserver | None = None
-        self._watched: tuple[int, int] | None = None
+        self._watched: dict[Path, tuple[int, int]] = {}
         self._wake = threading.Event()
         self._stopping = False
         # A daemon thread: a read that hangs in the kernel must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="token-watcher", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="file-watcher", daemon=True)
 
     def start(self) -> None:
         """Start watching; the first look happens at once, on the watcher's thread."""
@@ -161,46 +186,44 @@ class TokenWatcher:
         self._wake.set()
         self._thread.join(timeout=0.2)
 
-    def look_soon(self) -> None:
-        """Have the file read now rather than at the next poll; from any thread."""
-        self._wake.set()
-
     def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            self._watch_directory()
-            self._reader.look()
+            self._watch_directories()
+            for look in self._looks:
+                look()
             self._wake.wait(self._poll_seconds)
         self._unwatch()
 
-    def _watch_directory(self) -> None:
-        """Have the directory watched that is there now: one that was replaced is another inode."""
+    def _watch_directories(self) -> None:
+        """Have the directories watched that are there now: one that was replaced is another inode."""
         if self._make_observer is None:
             return
-        try:
-            found = self._directory.stat()
-        except OSError:
-            return
-        identity = (found.st_dev, found.st_ino)
-        if identity == self._watched:
+        found = {}
+        for directory in self._directories:
+            with contextlib.suppress(OSError):
+                status = directory.stat()
+                found[directory] = (status.st_dev, status.st_ino)
+        if found == self._watched:
             return
         self._unwatch()
         try:
-            observer = self._make_observer()
-            observer.schedule(_Waker(self._wake.set), str(self._directory))
-            observer.start()
+            self._observer = self._make_observer()
+            for directory in found:
+                self._observer.schedule(_Waker(self._wake.set), str(directory))
+            self._observer.start()
         except (OSError, RuntimeError) as error:
             # EMFILE or ENOSPC: this node's inotify instances or watches are used up; RuntimeError: no thread.
             # Trying again would fail again and fill the log: poll from here on.
-            self._make_observer = None
+            self._make_observer = self._observer = None
             number = error.errno if isinstance(error, OSError) else None
-            self._sink.watch_mode(events=False, reason=errno.errorcode.get(number or 0, "unavailable"))
+            self._mode(errno.errorcode.get(number or 0, "unavailable"))
             return
-        self._observer, self._watched = observer, identity
-        self._sink.watch_mode(events=True, reason="")
+        self._watched = found
+        self._mode("")
 
     def _unwatch(self) -> None:
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(timeout=1.0)
-        self._observer = self._watched = None
+        self._observer, self._watched = None, {}

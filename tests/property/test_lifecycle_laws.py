@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 
 from sidecar.credentials.backoff import Draw
 from sidecar.credentials.lifecycle import TABLE, look_after, step
-from sidecar.credentials.states import Action, Event, Failed, Granted, Phase, State, Tick, TokenSeen
+from sidecar.credentials.states import Action, Event, Failed, Granted, Loaded, Phase, Renew, State, Tick, TicketSeen
 from sidecar.errors import Failure, Outcome, Retry
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import grant, token
@@ -14,7 +14,7 @@ SEEN: set[tuple[Phase, type[Event], Phase]] = set()
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(("tick", "token", "granted", "failed")),
+        st.sampled_from(("tick", "ticket", "granted", "granted", "failed", "failed", "renew", "loaded")),
         st.sampled_from((0.0, 1.0, 10.0, 70.0, 600.0, 2_400.0)) | st.floats(0, 4_000),  # seconds that pass before
         st.sampled_from((0.0, 0.0, 0.0, 0.0, 0.0, -7_200.0, -60.0, 60.0, 7_200.0)),  # step of the wall clock
         st.sampled_from((3_600.0, 43_200.0, 900.0, 120.0, 31.0, 29.0)),  # life granted
@@ -25,20 +25,23 @@ EVENTS = st.lists(
     max_size=60,
 )
 
-# Results come only to a profile with an exchange in flight.
-NOT_FLYING = {"tick": "tick", "token": "token", "granted": "tick", "failed": "tick"}
-
 
 def always(number: float) -> Draw:
     return lambda: number
 
 
-def event_of(kind: str, number: int, life: float, retry: Retry, clock: FakeClock) -> Event:
-    if kind == "token":
-        return TokenSeen(token(f"token.{number}.x"))
-    if kind == "granted":
-        return Granted(grant(number, life=life, wall=clock.wall, mono=clock.mono))
-    if kind == "failed":
+def event_of(kind: str, phase: Phase, number: int, life: float, retry: Retry, clock: FakeClock) -> Event:
+    """Return the event; one that cannot happen in this phase is a tick instead."""
+    made = grant(number, life=life, wall=clock.wall, mono=clock.mono)
+    if kind == "ticket":
+        return TicketSeen(token(f"token.{number}.x"))
+    if kind == "renew":
+        return Renew()
+    if kind == "loaded" and phase is Phase.WAITING:
+        return Loaded(made)
+    if kind == "granted" and phase in FLYING:
+        return Granted(made)
+    if kind == "failed" and phase in FLYING:
         return Failed(Failure(Outcome.UNREACHABLE, retry, "hint"))
     return Tick()
 
@@ -53,7 +56,7 @@ def test_the_laws_hold(story: list[tuple[str, float, float, float, Retry, float]
         clock.advance(pause)
         clock.step_wall(jump)
         now = clock.now()
-        event = event_of(kind if state.phase in FLYING else NOT_FLYING[kind], number, life, retry, clock)
+        event = event_of(kind, state.phase, number, life, retry, clock)
         before = state
         state, actions = step(state, event, now, always(draw))
         SEEN.add((before.phase, type(event), state.phase))
@@ -75,7 +78,7 @@ def test_the_laws_hold(story: list[tuple[str, float, float, float, Retry, float]
         if before.held is not None and before.held.servable(now):
             assert state.held is not None, "a valid set is never lost"
             assert state.held.grant.credentials.expires_at >= before.held.grant.credentials.expires_at
-        if isinstance(event, TokenSeen) and before.phase in {Phase.RETRYING, Phase.KEEPING}:
+        if isinstance(event, TicketSeen) and before.phase in {Phase.RETRYING, Phase.KEEPING}:
             assert Action.START in actions, "a new token never waits for a backoff"
         assert 0 <= look_after(state, now) <= 15
         if isinstance(event, Tick):

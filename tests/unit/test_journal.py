@@ -12,7 +12,7 @@ from sidecar.journal import Journal
 from sidecar.log import make_logger
 from sidecar.metrics import Metrics
 from tests.helpers.clock import FakeClock
-from tests.helpers.values import grant, token
+from tests.helpers.values import grant, profile, token
 
 DENIED = Failure(Outcome.ACCESS_DENIED, Retry.PROPAGATION, "mend the trust policy", "AccessDenied", 403)
 
@@ -21,7 +21,7 @@ class Desk:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.stream = io.StringIO()
-        self.metrics = Metrics("1", ["default"], self.clock)
+        self.metrics = Metrics("1", [profile("default")], self.clock)
         logger = make_logger("debug", self.clock, self.stream)
         self.journal = Journal(logger, self.metrics, self.clock, "sts.amazonaws.com")
 
@@ -79,10 +79,10 @@ def test_token_trouble_is_counted_by_its_reason(desk: Desk) -> None:
 
 
 def test_polling_alone_is_told_and_shown(desk: Desk) -> None:
-    desk.journal.watch_mode(events=True, reason="")
+    desk.journal.watch_mode("")
     assert desk.lines() == []
     assert desk.metric("token_watch_events") == 1
-    desk.journal.watch_mode(events=False, reason="EMFILE")
+    desk.journal.watch_mode("EMFILE")
     assert desk.lines()[0]["reason"] == "EMFILE"
     assert desk.metric("token_watch_events") == 0
 

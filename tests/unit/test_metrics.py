@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.credentials.states import Phase, State
@@ -5,7 +7,7 @@ from sidecar.credentials.timing import hold
 from sidecar.errors import Outcome, TokenProblem
 from sidecar.metrics import Metrics
 from tests.helpers.clock import FakeClock
-from tests.helpers.values import grant
+from tests.helpers.values import grant, profile
 
 
 def scraped(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -19,7 +21,7 @@ def scraped(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def test_every_label_value_is_there_before_anything_happens() -> None:
-    found = scraped(Metrics("1.2.3", ["reader"], FakeClock()))
+    found = scraped(Metrics("1.2.3", [profile("reader")], FakeClock()))
     for outcome in Outcome:
         assert found["aws_oidc_sidecar_sts_requests_total", (outcome, "reader")] == 0
     for problem in TokenProblem:
@@ -30,7 +32,7 @@ def test_every_label_value_is_there_before_anything_happens() -> None:
 
 def test_what_is_held_shows_by_timestamps_and_stops_being_ready_with_the_clock() -> None:
     clock = FakeClock()
-    metrics = Metrics("1", ["a"], clock)
+    metrics = Metrics("1", [profile("a")], clock)
     state = State(phase=Phase.FRESH, held=hold(grant()), renew_remaining=1_200, failures=3)
     metrics.read_states(lambda _: state)
     found = scraped(metrics)
@@ -42,21 +44,40 @@ def test_what_is_held_shows_by_timestamps_and_stops_being_ready_with_the_clock()
     assert scraped(metrics)["aws_oidc_sidecar_credentials_ready", ("a",)] == 0
 
 
+class Server:
+    """Implements ``Counted``."""
+
+    requests: ClassVar = {(200, "none"): 0, (403, "host"): 0}
+    connections = 3
+    evicted = 1
+    turned_away = 0
+
+
 def test_requests_are_read_where_they_are_counted() -> None:
-    metrics = Metrics("1", ["a"], FakeClock())
-    counts = {(200, ""): 0, (403, "host"): 0}
-    metrics.read_requests("credentials", lambda: counts)
-    counts[200, ""] += 7
+    metrics = Metrics("1", [profile("a")], FakeClock())
+    server = Server()
+    metrics.read_server(server)
+    server.requests[200, "none"] += 7
     found = scraped(metrics)
-    assert found["aws_oidc_sidecar_http_requests_total", ("", "200", "credentials")] == 7
-    assert found["aws_oidc_sidecar_http_requests_total", ("host", "403", "credentials")] == 0
+    assert found["aws_oidc_sidecar_http_requests_total", ("none", "200")] == 7
+    assert found["aws_oidc_sidecar_http_requests_total", ("host", "403")] == 0
+    assert found["aws_oidc_sidecar_http_connections", ()] == 3
+    assert found["aws_oidc_sidecar_http_connections_refused_total", ("idle",)] == 1
+
+
+def test_a_profile_that_comes_has_every_series_and_one_that_goes_has_none() -> None:
+    metrics = Metrics("1", [profile("a")], FakeClock())
+    metrics.set_profiles([profile("b")])
+    text = metrics.text().decode()
+    assert 'profile="a"' not in text
+    assert text.count('profile="b"') > 20
 
 
 def test_no_series_says_when_a_counter_was_created() -> None:
-    assert "_created" not in Metrics("1", ["a"], FakeClock()).text().decode()
+    assert "_created" not in Metrics("1", [profile("a")], FakeClock()).text().decode()
 
 
 def test_two_daemons_in_one_process_do_not_share_a_registry() -> None:
-    one, two = Metrics("1", ["a"], FakeClock()), Metrics("1", ["a"], FakeClock())
+    one, two = Metrics("1", [profile("a")], FakeClock()), Metrics("1", [profile("a")], FakeClock())
     one.token_rotations.inc()
     assert scraped(two)["aws_oidc_sidecar_token_rotations_total", ()] == 0

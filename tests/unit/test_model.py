@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from sidecar.credentials.states import State, TokenSeen
+from sidecar.credentials.states import State, TicketSeen
 from sidecar.credentials.timing import hold
 from sidecar.model import Order, account_of
 from tests.helpers.values import credentials, grant, profile, token
@@ -18,8 +18,8 @@ SECRETS = (
 @pytest.mark.parametrize(
     "value",
     [
-        credentials(), token(), grant(), hold(grant()), Order(profile(), token()), TokenSeen(token()),
-        State(token=token(), held=hold(grant())),
+        credentials(), token(), grant(), hold(grant()), Order(profile(), token()), TicketSeen(token()),
+        State(ticket=token(), held=hold(grant())),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

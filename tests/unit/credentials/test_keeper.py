@@ -1,7 +1,8 @@
 """The keeper on a real event loop, with a fake clock and an exchanger that a test answers by hand."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -24,16 +25,19 @@ class HandExchanger:
     def __init__(self) -> None:
         self.orders: list[Sequence[Order]] = []
         self.results: asyncio.Queue[Result] = asyncio.Queue()
+        self.flights = 0
         self.at_once = 0
         self.open = 0
 
-    async def exchange(self, orders: Sequence[Order]) -> AsyncGenerator[Result]:
-        self.orders.append(orders)
+    async def exchange(self, more: Callable[[], Sequence[Order]]) -> AsyncGenerator[Result]:
+        self.flights += 1
         self.open += 1
         self.at_once = max(self.at_once, self.open)
         try:
-            for _ in orders:
-                yield await self.results.get()
+            while orders := more():
+                self.orders.append(orders)
+                for _ in orders:
+                    yield await self.results.get()
         finally:
             self.open -= 1
 
@@ -57,13 +61,16 @@ class Notes:
 
 
 class World:
+    """A keeper for these profiles; ``b<a`` is a profile b that is chained to a."""
+
     def __init__(self, *names: str) -> None:
+        self.names = {name: source for name, _, source in (given.partition("<") for given in names)}
         self.clock = FakeClock()
-        self.store = Store(names)
+        self.store = Store(self.names)
         self.exchanger = HandExchanger()
         self.notes = Notes()
         self.keeper = Keeper(
-            [profile(name) for name in names],
+            [replace(profile(name), source=source) for name, source in self.names.items()],
             self.store,
             self.exchanger,
             clock=self.clock,
@@ -174,6 +181,58 @@ def test_cancelling_ends_the_exchange_in_flight_first() -> None:
         world.keeper.token_seen(token())
         await world.settle()
         assert world.exchanger.open == 1
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_a_chained_profile_pays_with_its_source_in_the_same_flight() -> None:
+    async def story() -> None:
+        world = World("base", "b<base", "c<base", "d<c")
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.gives("base", 1)
+        await world.gives("b", 2)
+        await world.gives("c", 3)
+        await world.gives("d", 4)
+        assert [[order.profile.name for order in orders] for orders in world.exchanger.orders] == [
+            ["base"],
+            ["b", "c"],
+            ["d"],
+        ]
+        paid = {order.profile.name: order.source for orders in world.exchanger.orders for order in orders}
+        base, c = world.store.get("base"), world.store.get("c")
+        assert base is not None
+        assert c is not None
+        assert paid == {
+            "base": None,
+            "b": base.grant.credentials,
+            "c": base.grant.credentials,
+            "d": c.grant.credentials,
+        }
+        assert world.exchanger.flights == 1
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_a_chained_profile_is_not_asked_for_while_its_source_has_nothing() -> None:
+    async def story() -> None:
+        world = World("base", "b<base")
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.gives("base", 1)
+        await world.gives("b", 2)
+        # Both have run out; base is denied now, so b cannot even be asked for.
+        world.clock.advance(3_700)
+        world.keeper.token_seen(token("2.2.2"))
+        await world.settle()
+        await world.exchanger.results.put(("base", FAILURE))
+        await world.settle()
+        failure = world.keeper.state("b").failure
+        assert failure is not None
+        assert failure.outcome is Outcome.SOURCE_UNAVAILABLE
+        assert [order.profile.name for order in world.exchanger.orders[-1]] == ["base"]
         await world.stop()
 
     asyncio.run(story())

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from sidecar.credentials.lifecycle import TABLE, look_after, step
-from sidecar.credentials.states import Action, Event, Failed, Granted, Phase, State, Tick, TokenSeen
+from sidecar.credentials.states import Action, Event, Failed, Granted, Loaded, Phase, Renew, State, Tick, TicketSeen
 from sidecar.errors import Failure, Outcome, Retry
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import grant, token
@@ -31,7 +31,7 @@ class Story:
 
     def token(self) -> tuple[Action, ...]:
         self.number += 1
-        return self.happens(TokenSeen(token(f"token.{self.number}.x")))
+        return self.happens(TicketSeen(token(f"token.{self.number}.x")))
 
     def granted(self, life: float = 3_600.0) -> tuple[Action, ...]:
         self.number += 1
@@ -68,7 +68,7 @@ def keeping(failure: Failure = TRANSIENT) -> Story:
 def test_nothing_happens_without_a_token() -> None:
     story = Story()
     assert story.tick(3_600) == ()
-    assert story.state.phase is Phase.NO_TOKEN
+    assert story.state.phase is Phase.WAITING
 
 
 def test_the_first_token_is_exchanged_at_once() -> None:
@@ -129,8 +129,7 @@ def test_a_new_token_ends_a_backoff_at_once() -> None:
     story.token()
     story.failed(DENIED)
     assert story.token() == (START,)
-    assert story.state.token is not None
-    assert story.state.token.raw == "token.2.x"
+    assert story.state.ticket == token("token.2.x")
     held = keeping(DENIED)
     assert held.token() == (START,)
     assert held.state.phase is Phase.RENEWING
@@ -241,8 +240,7 @@ def test_a_rotation_soon_after_a_success_is_left_alone() -> None:
     story.tick(59)
     story.token()
     assert story.tick(11) == ()
-    assert story.state.token is not None
-    assert story.state.token.raw == "token.3.x", "but its token is used from here on"
+    assert story.state.ticket == token("token.3.x"), "but its token is used from here on"
 
 
 def test_rotations_can_be_left_to_the_timer() -> None:
@@ -278,18 +276,54 @@ def test_a_set_that_ends_before_the_held_one_does_not_replace_it() -> None:
 
 def test_a_set_without_a_token_is_kept_to_its_end() -> None:
     story = fresh()
-    story.state = replace(story.state, token=None)
+    story.state = replace(story.state, ticket=None)
     assert story.tick(3_000) == ()
     assert story.tick(570) == (WITHDRAW,)
-    assert story.state.phase is Phase.NO_TOKEN
+    assert story.state.phase is Phase.WAITING
 
 
 def test_the_first_token_after_a_set_is_no_rotation() -> None:
     story = fresh()
-    story.state = replace(story.state, token=None)
+    story.state = replace(story.state, ticket=None)
     story.tick(1_000)
     story.token()
     assert story.tick(11) == ()
+
+
+def test_a_renewal_on_demand_waits_for_nothing_but_a_ticket_and_the_exchange_in_flight() -> None:
+    assert Story().happens(Renew()) == ()
+    story = fresh()
+    assert story.happens(Renew()) == (START,)
+    assert story.state.phase is Phase.RENEWING
+    assert story.happens(Renew()) == ()
+    assert keeping(DENIED).happens(Renew()) == (START,)
+    retrying = Story()
+    retrying.token()
+    retrying.failed(DENIED)
+    assert retrying.happens(Renew()) == (START,)
+    assert retrying.state.phase is Phase.ACQUIRING
+    assert retrying.happens(Renew()) == ()
+    without_ticket = fresh()
+    without_ticket.state = replace(without_ticket.state, ticket=None)
+    assert without_ticket.happens(Renew()) == ()
+
+
+def test_a_set_from_before_a_restart_is_served_and_renewed_when_it_is_due() -> None:
+    story = Story()
+    old = grant(life=3_600.0, wall=story.clock.wall - 2_000, mono=story.clock.mono - 2_000)
+    assert story.happens(Loaded(old)) == (PUBLISH,)
+    assert story.state.phase is Phase.FRESH
+    story.token()
+    assert story.tick(215) == ()
+    assert story.tick(6) == (START,)
+
+
+def test_a_set_from_before_a_restart_that_has_run_out_is_left_alone() -> None:
+    story = Story()
+    assert (
+        story.happens(Loaded(grant(life=3_600.0, wall=story.clock.wall - 3_571, mono=story.clock.mono - 3_571))) == ()
+    )
+    assert story.state.phase is Phase.WAITING
 
 
 def test_the_next_look_is_never_further_than_what_happens_next() -> None:
@@ -308,7 +342,9 @@ def test_the_next_look_is_never_further_than_what_happens_next() -> None:
     ("phase", "event"),
     [
         pair
-        for pair in product(Phase, (TokenSeen(token()), Granted(grant()), Failed(TRANSIENT), Tick()))
+        for pair in product(
+            Phase, (TicketSeen(token()), Granted(grant()), Failed(TRANSIENT), Tick(), Renew(), Loaded(grant()))
+        )
         if (pair[0], type(pair[1])) not in TABLE
     ],
 )

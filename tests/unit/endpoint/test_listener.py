@@ -12,7 +12,7 @@ from sidecar.endpoint.wire import render
 from sidecar.errors import StartError
 from sidecar.limits import LISTEN_BACKLOG
 from tests.helpers.peer import Peer, replies_in, request, run, until
-from tests.unit.endpoint.test_http1 import peer, site
+from tests.unit.endpoint.site import peer, site
 
 
 def test_at_the_cap_the_connection_longest_without_a_request_goes() -> None:

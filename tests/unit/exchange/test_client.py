@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 
 from sidecar.clock import SystemClock
 from sidecar.errors import Failure, Outcome
-from sidecar.exchange.client import ExchangeClient, worker_environment
+from sidecar.exchange.client import ExchangeClient
+from sidecar.exchange.process import worker_environment
 from sidecar.model import Grant, Order
 from tests.helpers.values import profile, token
 
+DEFAULT = ("default",)
 Results = list[tuple[str, Grant | Failure]]
 
 
@@ -43,11 +46,18 @@ def script(*answers: object, ready: bool = True, then: str = "") -> list[str]:
     return [sys.executable, "-I", "-S", "-c", code + then]
 
 
+def once(orders: Sequence[Order]) -> Callable[[], Sequence[Order]]:
+    """Give these orders, and then none."""
+    rounds = iter([orders])
+    return lambda: next(rounds, ())
+
+
 def run(command: list[str], *names: str, ready: float = 10.0, attempt: float = 10.0) -> Results:
     async def collect() -> Results:
         client = ExchangeClient(SystemClock(), os.environ, "", command, ready_seconds=ready, attempt_seconds=attempt)
-        orders = [Order(profile(name), token()) for name in names or ("default",)]
-        return [result async for result in client.exchange(orders)]
+        return [
+            result async for result in client.exchange(once([Order(profile(n), token()) for n in names or DEFAULT]))
+        ]
 
     return asyncio.run(collect())
 
@@ -153,7 +163,7 @@ def test_cancelling_kills_the_child(tmp_path: Path) -> None:
         client = ExchangeClient(SystemClock(), os.environ, "", script(ready=False, then=hang))
 
         async def exchange() -> None:
-            async for _ in client.exchange([Order(profile(), token())]):
+            async for _ in client.exchange(once([Order(profile(), token())])):
                 pass
 
         task = asyncio.create_task(exchange())

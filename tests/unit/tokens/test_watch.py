@@ -11,7 +11,7 @@ from watchdog.observers.api import BaseObserver
 
 from sidecar.errors import TokenError, TokenProblem
 from sidecar.model import Token
-from sidecar.tokens.watch import TokenReader, TokenWatcher, read_token
+from sidecar.tokens.watch import ContentReader, FileWatcher, TokenReader, read_token
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import jwt_bytes
 
@@ -31,9 +31,8 @@ class Heard:
     def token_trouble(self, error: TokenError) -> None:
         self.things.put(error.problem)
 
-    def watch_mode(self, *, events: bool, reason: str) -> None:
-        assert events or reason
-        self.things.put(events)
+    def mode(self, reason: str) -> None:
+        self.things.put(not reason)
 
     def next(self) -> Token | TokenProblem | bool:
         return self.things.get(timeout=10)
@@ -45,6 +44,10 @@ class Heard:
 
     def all(self) -> list[Token | TokenProblem | bool]:
         return [self.things.get_nowait() for _ in range(self.things.qsize())]
+
+
+def watch(path: Path, heard: Heard, observer: Callable[[], BaseObserver] | None, poll: float) -> FileWatcher:
+    return FileWatcher({path: TokenReader(path, heard, FakeClock()).look}, heard.mode, observer, poll)
 
 
 def swap(volume: Path, name: str, content: bytes) -> None:
@@ -63,11 +66,11 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-def start(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., TokenWatcher]]:
+def start(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., FileWatcher]]:
     started = []
 
-    def go(observer: Callable[[], BaseObserver] | None = Observer, poll: float = NO_POLL) -> TokenWatcher:
-        watcher = TokenWatcher(tmp_path / "token", heard, FakeClock(), observer, poll)
+    def go(observer: Callable[[], BaseObserver] | None = Observer, poll: float = NO_POLL) -> FileWatcher:
+        watcher = watch(tmp_path / "token", heard, observer, poll)
         watcher.start()
         started.append(watcher)
         return watcher
@@ -78,7 +81,7 @@ def start(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., TokenWatcher]]
 
 
 def test_a_swap_is_announced_by_an_event_time_after_time(
-    tmp_path: Path, heard: Heard, start: Callable[..., TokenWatcher]
+    tmp_path: Path, heard: Heard, start: Callable[..., FileWatcher]
 ) -> None:
     swap(tmp_path, "..1", jwt_bytes(jti="1"))
     start()
@@ -88,7 +91,7 @@ def test_a_swap_is_announced_by_an_event_time_after_time(
         assert heard.next_token().raw == jwt_bytes(jti=number).decode()
 
 
-def test_a_swap_is_found_by_polling_alone(tmp_path: Path, heard: Heard, start: Callable[..., TokenWatcher]) -> None:
+def test_a_swap_is_found_by_polling_alone(tmp_path: Path, heard: Heard, start: Callable[..., FileWatcher]) -> None:
     swap(tmp_path, "..1", jwt_bytes(jti="1"))
     start(observer=None, poll=0.01)
     heard.next_token()
@@ -98,7 +101,7 @@ def test_a_swap_is_found_by_polling_alone(tmp_path: Path, heard: Heard, start: C
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC])
 def test_without_inotify_instances_it_polls_and_says_so_once(
-    tmp_path: Path, heard: Heard, start: Callable[..., TokenWatcher], number: int
+    tmp_path: Path, heard: Heard, start: Callable[..., FileWatcher], number: int
 ) -> None:
     def used_up() -> BaseObserver:
         raise OSError(number, os.strerror(number))
@@ -112,7 +115,7 @@ def test_without_inotify_instances_it_polls_and_says_so_once(
 
 def test_a_directory_that_comes_late_is_watched_then(tmp_path: Path, heard: Heard) -> None:
     volume = tmp_path / "late"
-    watcher = TokenWatcher(volume / "token", heard, FakeClock(), Observer, 0.01)
+    watcher = watch(volume / "token", heard, Observer, 0.01)
     watcher.start()
     try:
         assert heard.next() is TokenProblem.MISSING
@@ -125,7 +128,7 @@ def test_a_directory_that_comes_late_is_watched_then(tmp_path: Path, heard: Hear
         watcher.stop()
 
 
-def test_stop_ends_the_thread(start: Callable[..., TokenWatcher]) -> None:
+def test_stop_ends_the_thread(start: Callable[..., FileWatcher]) -> None:
     before = {thread.name for thread in threading.enumerate()}
     watcher = start(observer=None)
     watcher.stop()
@@ -186,3 +189,46 @@ def test_every_shape_of_a_bad_file_has_its_name(tmp_path: Path) -> None:
     assert problem(tmp_path / "large") is TokenProblem.TOO_LARGE
     # The kernel answers EIO for a read of address 0 of one's own memory: any user gets an unreadable file.
     assert problem(Path("/proc/self/mem")) is TokenProblem.UNREADABLE
+
+
+def test_a_file_beside_the_token_is_told_when_it_changes_but_not_at_first(tmp_path: Path) -> None:
+    file = tmp_path / "profiles"
+    told: list[int] = []
+    reader = ContentReader(file, lambda: told.append(1))
+    contents = (None, None, b"a", b"a", b"b", None, None, b"b")
+    for content in contents:
+        if content is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_bytes(content)
+        reader.look()
+    assert len(told) == 4
+
+
+def test_one_watcher_looks_at_several_files_by_events(tmp_path: Path, heard: Heard) -> None:
+    for name in ("token-volume", "profiles-volume"):
+        (tmp_path / name).mkdir()
+    profiles = tmp_path / "profiles-volume" / "profiles"
+    profiles.write_bytes(b"a")
+    changed: queue.Queue[int] = queue.Queue()
+    token_file = tmp_path / "token-volume" / "token"
+    swap(token_file.parent, "..1", jwt_bytes(jti="1"))
+    watcher = FileWatcher(
+        {
+            token_file: TokenReader(token_file, heard, FakeClock()).look,
+            profiles: ContentReader(profiles, lambda: changed.put(1)).look,
+        },
+        heard.mode,
+        Observer,
+        NO_POLL,
+    )
+    watcher.start()
+    try:
+        heard.next_token()
+        (tmp_path / "profiles-volume" / "new").write_bytes(b"b")
+        (tmp_path / "profiles-volume" / "new").rename(profiles)
+        changed.get(timeout=10)
+        swap(token_file.parent, "..2", jwt_bytes(jti="2"))
+        assert heard.next_token().raw == jwt_bytes(jti="2").decode()
+    finally:
+        watcher.stop()
