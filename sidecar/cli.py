@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         default = "" if not option.default else f" (default {option.default})"
         variables = ", ".join((option.variable, *option.others))
         run.add_argument(f"--{option.name}", metavar="VALUE", help=f"{option.help}{default} [{variables}]")
+    # For --help only: ``__main__`` takes this command before anything is imported.
+    commands.add_parser("check", help="ask the daemon beside us whether it holds credentials; for exec probes")
     return parser
 
 

@@ -236,3 +236,73 @@ def test_a_chained_profile_is_not_asked_for_while_its_source_has_nothing() -> No
         await world.stop()
 
     asyncio.run(story())
+
+
+def test_a_changed_profile_starts_anew_and_one_that_is_as_it_was_keeps_its_set() -> None:
+    async def story() -> None:
+        world = World("a", "b")
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.gives("a", 1)
+        await world.gives("b", 2)
+        kept = world.store.get("a")
+        world.store.set_profiles(("a", "b", "c"))
+        world.keeper.replace([profile("a"), replace(profile("b"), region="eu-west-1"), profile("c")])
+        assert world.store.get("a") is kept
+        assert world.store.get("b") is None, "a set of the former settings is not served under the new ones"
+        await world.settle()
+        assert [order.profile.name for order in world.exchanger.orders[-1]] == ["b", "c"]
+        await world.gives("b", 3)
+        held = world.store.get("b")
+        assert held is not None
+        assert held.grant.credentials.access_key_id.endswith("3")
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_what_was_asked_for_a_profile_before_it_changed_is_dropped() -> None:
+    async def story() -> None:
+        world = World("a", "b")
+        world.keeper.token_seen(token())
+        await world.settle()
+        world.store.set_profiles(("a",))
+        world.keeper.replace([replace(profile("a"), region="eu-west-1")])
+        await world.gives("a", 1)
+        await world.gives("b", 2)
+        assert world.store.get("a") is None
+        assert [order.profile.region for order in world.exchanger.orders[-1]] == ["eu-west-1"]
+        await world.gives("a", 3)
+        assert world.store.get("a") is not None
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_a_renewal_on_demand_exchanges_for_all() -> None:
+    async def story() -> None:
+        world = World("a", "b")
+        world.keeper.token_seen(token())
+        await world.settle()
+        await world.gives("a", 1)
+        await world.gives("b", 2)
+        world.keeper.renew()
+        await world.settle()
+        assert [order.profile.name for order in world.exchanger.orders[-1]] == ["a", "b"]
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_a_loaded_set_is_served_and_is_what_chained_profiles_pay_with() -> None:
+    async def story() -> None:
+        world = World("base", "b<base")
+        world.keeper.load("base", grant(1))
+        assert world.store.get("base") is not None
+        world.keeper.token_seen(token())
+        await world.settle()
+        (orders,) = world.exchanger.orders
+        assert [(order.profile.name, order.source) for order in orders] == [("b", grant(1).credentials)]
+        await world.stop()
+
+    asyncio.run(story())

@@ -28,3 +28,15 @@ def test_a_set_is_swapped_whole_and_every_listener_hears_of_it() -> None:
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(KeyError):
         Store(["a"]).publish("b", None)
+
+
+def test_a_profile_that_goes_is_withdrawn_and_one_that_stays_keeps_its_set() -> None:
+    store = Store(["a", "b"])
+    store.publish("a", hold(grant(1)))
+    store.publish("b", hold(grant(2)))
+    heard: list[tuple[str, Held | None]] = []
+    store.subscribe(lambda name, held: heard.append((name, held)))
+    store.set_profiles(["b", "c"])
+    assert heard == [("a", None)]
+    assert store.profiles == ("b", "c")
+    assert store.get("b") is not None
