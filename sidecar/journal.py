@@ -97,8 +97,11 @@ class Journal:
         """One exchange begins for these profiles."""
         self._log.debug(Event.EXCHANGE_STARTED, profiles=list(profiles))
 
-    def exchange_ended(self, profile: str, result: Grant | Failure, seconds: float, state: State, now: Instant) -> None:
+    def exchange_ended(
+        self, profile: str, result: Grant | Failure, seconds: float, now: Instant, *, before: State, after: State
+    ) -> None:
         """A profile has its result; a grant that the state did not take counts as the failure it became."""
+        state = after
         failure = result if isinstance(result, Failure) else state.failure
         outcome = failure.outcome if failure else Outcome.SUCCESS
         self._metrics.sts_requests.labels(profile, outcome).inc()
@@ -106,6 +109,9 @@ class Journal:
         remaining = round(state.held.remaining(now)) if state.held else 0
         if failure is None and isinstance(result, Grant):
             self._metrics.last_success.labels(profile).set(now.wall)
+            if before.held is not None:
+                late = before.renew_remaining - before.held.remaining(now)
+                self._metrics.lateness.labels(profile).observe(max(0.0, late))
             self._log.info(
                 Event.CREDENTIALS_RENEWED,
                 profile=profile,

@@ -10,13 +10,14 @@ from typing import Final, Protocol
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
 from sidecar.clock import Clock
 from sidecar.credentials.states import State
 from sidecar.errors import Outcome, TokenProblem
+from sidecar.lives import Lives
 from sidecar.model import Profile
 
 __all__ = ("CONTENT_TYPE", "PREFIX", "Counted", "Metrics")
@@ -26,6 +27,8 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 # One exchange: a process start and an HTTPS call; 10 s is when it is killed, 60 s when its start is.
 _EXCHANGE_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+# A renewal is due 20 minutes before expiry, and 5 of those are before the first client asks.
+_LATENESS_BUCKETS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 600.0, 1_200.0)
 
 
 class Counted(Protocol):
@@ -49,6 +52,11 @@ class Counted(Protocol):
     @property
     def turned_away(self) -> int:
         """New connections that were closed because no other could be."""
+        ...
+
+    @property
+    def lives(self) -> Lives:
+        """The remaining lives of the sets that were served."""
         ...
 
 
@@ -85,6 +93,13 @@ class Metrics:
             buckets=_EXCHANGE_BUCKETS,
             registry=self.registry,
         )
+        self.lateness = Histogram(
+            f"{PREFIX}_refresh_lateness_seconds",
+            "How long after a set was due its successor came; 0 for one that came early.",
+            ["profile"],
+            buckets=_LATENESS_BUCKETS,
+            registry=self.registry,
+        )
         self.last_success = self._gauge(
             "credentials_last_refresh_success_timestamp_seconds", "When the last exchange succeeded.", ["profile"]
         )
@@ -105,6 +120,7 @@ class Metrics:
         roles = {profile.name: profile.role_arn for profile in profiles}
         for gone in set(self._states.profiles) - set(roles):
             self.sts_seconds.remove(gone)
+            self.lateness.remove(gone)
             self.last_success.remove(gone)
             for outcome in Outcome:
                 self.sts_requests.remove(gone, outcome)
@@ -112,6 +128,7 @@ class Metrics:
         for name, role_arn in roles.items():
             self._role.labels(name, role_arn).set(1)
             self.sts_seconds.labels(name)
+            self.lateness.labels(name)
             self.last_success.labels(name)
             for outcome in Outcome:
                 self.sts_requests.labels(name, outcome)
@@ -186,4 +203,9 @@ class _RequestCollector(Collector):
         )
         closed.add_metric(["idle"], self.server.evicted)
         closed.add_metric(["new"], self.server.turned_away)
-        return (requests, connections, closed)
+        lives = self.server.lives
+        served = HistogramMetricFamily(
+            f"{PREFIX}_served_remaining_life_seconds", "Seconds until expiry of each set at the moment it was served."
+        )
+        served.add_metric([], lives.cumulated(), lives.total_seconds)
+        return (requests, connections, closed, served)

@@ -269,6 +269,7 @@ def _tell(story: Story, stack: contextlib.ExitStack, *, broken: str, keep: bool)
     home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aws-oidc-sidecar-demo-")))
     (home / "empty").mkdir()
     (home / "aws-oidc-token").mkdir()
+    (home / "run" / "state").mkdir(parents=True)
     world = stack.enter_context(World())
     world.aws.grant_seconds = GRANT_SECONDS
     story.say(f"issuer {world.issuer.url}, AWS at {world.aws.url}")

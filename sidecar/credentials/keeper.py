@@ -40,8 +40,10 @@ class Observer(Protocol):
     def exchange_started(self, profiles: Sequence[str]) -> None:
         """One exchange begins for these profiles."""
 
-    def exchange_ended(self, profile: str, result: Grant | Failure, seconds: float, state: State, now: Instant) -> None:
-        """A profile has its result, after so many seconds; ``state`` is what came of it."""
+    def exchange_ended(
+        self, profile: str, result: Grant | Failure, seconds: float, now: Instant, *, before: State, after: State
+    ) -> None:
+        """A profile has its result, after so many seconds; the states are what it met and what came of it."""
 
     def withdrawn(self, profile: str, state: State) -> None:
         """A profile has nothing to serve any more."""
@@ -227,9 +229,11 @@ class Keeper:
         return Order(profile, self._token, held.grant.credentials)
 
     def _ended(self, name: str, result: Grant | Failure) -> None:
+        before = self._states[name]
         self._step(name, Granted(result) if isinstance(result, Grant) else Failed(result))
         now = self._clock.now()
-        self._observer.exchange_ended(name, result, now.mono - self._began_mono, self._states[name], now)
+        seconds = now.mono - self._began_mono
+        self._observer.exchange_ended(name, result, seconds, now, before=before, after=self._states[name])
         self._began_mono = now.mono
         self._wake.set()
 

@@ -17,6 +17,7 @@ from sidecar.endpoint.reader import Fault, Request
 from sidecar.endpoint.wire import Answer, BodyError, BodyProblem, Pending, ecs_body, error, render
 from sidecar.errors import Failure
 from sidecar.limits import DRAIN_SECONDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, FIRST_SET_WAIT_SECONDS
+from sidecar.lives import Lives
 from sidecar.model import Held
 
 __all__ = ("EXPIRED", "NO_SET", "OK", "REQUEST_LABELS", "CredentialServer", "Status")
@@ -40,13 +41,13 @@ REQUEST_LABELS: Final = (
 
 class _Served:
     # One profile: its set, and the answer to give while the set lives.
-    __slots__ = ("answer", "had", "held", "label", "profile", "waiting")
+    __slots__ = ("answer", "had", "held", "problem", "profile", "waiting")
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
         self.held: Held | None = None
         self.answer: Answer | None = None
-        self.label = OK
+        self.problem: tuple[tuple[int, str], Answer] | None = None
         self.had = False
         self.waiting: list[Pending] = []
 
@@ -87,6 +88,8 @@ class CredentialServer:
         self._refusals = {refusal: _refusal_answer(refusal) for refusal in REFUSALS}
         self.requests: dict[tuple[int, str], int] = dict.fromkeys(REQUEST_LABELS, 0)
         """Answers by (code, cause), every combination from the start."""
+        self.lives = Lives()
+        """How much life was left in what was served."""
         self._served: dict[str, _Served] = {}
         self.set_profiles(auth_tokens)
         store.subscribe(self._publish)
@@ -163,8 +166,10 @@ class CredentialServer:
             return self._refusals[verdict]
         served = self._served[verdict.profile]
         answer = served.answer
-        if answer is not None and served.held is not None and served.held.servable(self._now()):
-            self.requests[served.label] += 1
+        held, now = served.held, self._now()
+        if answer is not None and held is not None and held.servable(now):
+            self.requests[OK] += 1
+            self.lives.count(held.grant.credentials.expires_at - now.wall)
             return answer
         if served.had or self._listener.draining:
             return self._unavailable(served)
@@ -178,13 +183,13 @@ class CredentialServer:
         served = self._served.get(profile)
         if served is None:
             return  # the source of others, which nobody may ask for
-        served.held, served.answer, served.label = held, None, OK
+        served.held, served.answer, served.problem = held, None, None
         if held is not None:
             try:
                 served.answer = render(200, ecs_body(held.grant.credentials))
             except BodyError as exc:
-                served.label = (503, str(exc.problem))
-                served.answer = error(503, exc.problem, f"the credentials cannot be served: {exc.hint}")
+                answer = error(503, exc.problem, f"the credentials cannot be served: {exc.hint}")
+                served.problem = ((503, str(exc.problem)), answer)
         served.had = served.had or held is not None
         if served.had:
             self._release(served)
@@ -200,12 +205,18 @@ class CredentialServer:
             pending.resolve(self._unavailable(served))
 
     def _ready(self, served: _Served) -> Answer:
-        if served.answer is None or served.held is None or not served.held.servable(self._now()):
+        held, now = served.held, self._now()
+        if served.answer is None or held is None or not held.servable(now):
             return self._unavailable(served)
-        self.requests[served.label] += 1
+        self.requests[OK] += 1
+        self.lives.count(held.grant.credentials.expires_at - now.wall)
         return served.answer
 
     def _unavailable(self, served: _Served) -> Answer:
+        if served.problem is not None:
+            label, answer = served.problem
+            self.requests[label] += 1
+            return answer
         label, text = (EXPIRED, "the credentials expired") if served.held else (NO_SET, "no credentials")
         self.requests[label] += 1
         failure = None if self._status is None else self._status(served.profile)

@@ -34,6 +34,7 @@ def run_sidecar(
 ) -> Iterator[Callable[..., Sidecar]]:
     """Start the daemon; keyword arguments are settings that differ."""
     started: list[Sidecar] = []
+    (tmp_path / "run" / "state").mkdir(parents=True)
 
     def run(environment: dict[str, str] | None = None, **settings: str) -> Sidecar:
         variables = {

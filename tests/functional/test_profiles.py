@@ -38,7 +38,6 @@ class Pod:
         self.roles = {"base": role_arn, "reader": chained_role(world, "Reader", role_arn)}
         for name in ("reader", "writer"):
             (home / "run" / "profiles" / name).mkdir(parents=True)
-        (home / "run" / "state").mkdir()
         self.write(PROFILES)
         # The file and AWS_ROLE_ARN contradict; the file is the one meant.
         self.sidecar = run_sidecar({"AWS_ROLE_ARN": ""}, profiles_file=str(self.file))

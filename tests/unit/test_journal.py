@@ -89,7 +89,7 @@ def test_polling_alone_is_told_and_shown(desk: Desk) -> None:
 
 def test_a_renewal_is_told_with_its_expiry_and_counted(desk: Desk) -> None:
     state = State(phase=Phase.FRESH, held=hold(grant()))
-    desk.journal.exchange_ended("default", grant(), 0.25, state, desk.clock.now())
+    desk.journal.exchange_ended("default", grant(), 0.25, desk.clock.now(), before=State(), after=state)
     (line,) = desk.lines()
     assert (line["event"], line["expires_at"]) == ("credentials_renewed", 1_800_003_600)
     assert desk.metric("sts_requests_total", profile="default", outcome="success") == 1
@@ -99,7 +99,7 @@ def test_a_renewal_is_told_with_its_expiry_and_counted(desk: Desk) -> None:
 
 def test_a_failure_says_its_class_the_next_step_and_when_it_is_tried_again(desk: Desk) -> None:
     state = State(phase=Phase.RETRYING, failure=DENIED, attempt_mono=1_004.0)
-    desk.journal.exchange_ended("default", DENIED, 0.1, state, desk.clock.now())
+    desk.journal.exchange_ended("default", DENIED, 0.1, desk.clock.now(), before=State(), after=state)
     (line,) = desk.lines()
     assert line["event"] == "exchange_failed"
     assert (line["class"], line["aws_code"], line["http_status"]) == ("access_denied", "AccessDenied", 403)
@@ -110,10 +110,21 @@ def test_a_failure_says_its_class_the_next_step_and_when_it_is_tried_again(desk:
 def test_a_grant_that_was_not_taken_counts_as_the_failure_that_it_became(desk: Desk) -> None:
     useless = Failure(Outcome.BAD_ANSWER, Retry.TRANSIENT, "hint", "ShorterThanHeld")
     state = State(phase=Phase.KEEPING, held=hold(grant()), failure=useless, attempt_mono=1_001.0)
-    desk.journal.exchange_ended("default", grant(2, life=60), 0.1, state, desk.clock.now())
+    desk.journal.exchange_ended("default", grant(2, life=60), 0.1, desk.clock.now(), before=State(), after=state)
     assert desk.lines()[0]["aws_code"] == "ShorterThanHeld"
     assert desk.metric("sts_requests_total", profile="default", outcome="success") == 0
     assert desk.metric("sts_requests_total", profile="default", outcome="bad_answer") == 1
+
+
+@pytest.mark.parametrize(("waited", "late"), [(2_000.0, 0.0), (2_500.0, 100.0)])
+def test_a_renewal_is_late_by_what_passed_since_it_was_due(desk: Desk, waited: float, late: float) -> None:
+    before = State(phase=Phase.RENEWING, held=hold(grant()), renew_remaining=1_200)
+    desk.clock.advance(waited)
+    new = grant(2, wall=desk.clock.wall, mono=desk.clock.mono)
+    after = State(phase=Phase.FRESH, held=hold(new))
+    desk.journal.exchange_ended("default", new, 0.1, desk.clock.now(), before=before, after=after)
+    assert desk.metric("refresh_lateness_seconds_sum", profile="default") == late
+    assert desk.metric("refresh_lateness_seconds_count", profile="default") == 1
 
 
 def test_a_withdrawal_is_an_error_with_the_next_step(desk: Desk) -> None:
@@ -127,8 +138,12 @@ def test_a_withdrawal_is_an_error_with_the_next_step(desk: Desk) -> None:
 def test_no_line_and_no_metric_shows_a_secret(desk: Desk) -> None:
     held = hold(grant())
     desk.journal.token_seen(token())
-    desk.journal.exchange_ended("default", grant(), 0.1, State(phase=Phase.FRESH, held=held), desk.clock.now())
-    desk.journal.exchange_ended("default", DENIED, 0.1, State(held=held, failure=DENIED), desk.clock.now())
+    desk.journal.exchange_ended(
+        "default", grant(), 0.1, desk.clock.now(), before=State(), after=State(phase=Phase.FRESH, held=held)
+    )
+    desk.journal.exchange_ended(
+        "default", DENIED, 0.1, desk.clock.now(), before=State(), after=State(held=held, failure=DENIED)
+    )
     set_of = grant().credentials
     told = desk.stream.getvalue() + desk.metrics.text().decode()
     for secret in (token().raw, set_of.access_key_id, set_of.secret_access_key, set_of.session_token):

@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar.credentials.states import Phase, State
 from sidecar.credentials.timing import hold
 from sidecar.errors import Outcome, TokenProblem
+from sidecar.lives import Lives
 from sidecar.metrics import Metrics
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import grant, profile
@@ -50,6 +51,7 @@ class Server:
     requests: ClassVar = {(200, "none"): 0, (403, "host"): 0}
     connections = 3
     evicted = 1
+    lives = Lives()
     turned_away = 0
 
 
@@ -58,10 +60,16 @@ def test_requests_are_read_where_they_are_counted() -> None:
     server = Server()
     metrics.read_server(server)
     server.requests[200, "none"] += 7
+    for seconds in (10.0, 1_000.0, 3_500.0):
+        server.lives.count(seconds)
     found = scraped(metrics)
     assert found["aws_oidc_sidecar_http_requests_total", ("none", "200")] == 7
     assert found["aws_oidc_sidecar_http_requests_total", ("host", "403")] == 0
     assert found["aws_oidc_sidecar_http_connections", ()] == 3
+    assert found["aws_oidc_sidecar_served_remaining_life_seconds_bucket", ("900.0",)] == 1
+    assert found["aws_oidc_sidecar_served_remaining_life_seconds_bucket", ("1200.0",)] == 2
+    assert found["aws_oidc_sidecar_served_remaining_life_seconds_count", ()] == 3
+    assert found["aws_oidc_sidecar_served_remaining_life_seconds_sum", ()] == 4_510
     assert found["aws_oidc_sidecar_http_connections_refused_total", ("idle",)] == 1
 
 

@@ -51,10 +51,13 @@ class Notes:
     def exchange_started(self, profiles: Sequence[str]) -> None:
         self.lines.append(f"started {' '.join(profiles)}")
 
-    def exchange_ended(self, profile: str, result: Grant | Failure, seconds: float, state: State, now: Instant) -> None:
+    def exchange_ended(
+        self, profile: str, result: Grant | Failure, seconds: float, now: Instant, *, before: State, after: State
+    ) -> None:
         assert seconds >= 0
         assert now.mono > 0
-        self.lines.append(f"{profile} {type(result).__name__} {state.phase}")
+        assert before.phase in {Phase.ACQUIRING, Phase.RENEWING}
+        self.lines.append(f"{profile} {type(result).__name__} {after.phase}")
 
     def withdrawn(self, profile: str, state: State) -> None:
         self.lines.append(f"{profile} withdrawn {state.phase}")
