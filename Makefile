@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test quota check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(READY)  ## run the main job against a strict AWS on this machine (ARGS=-
 
 test: $(READY)  ## all tests that need Python and make alone
 	$(PYTEST) -n 4 --dist worksteal $(ARGS)
+
+quota: $(READY)  ## a container's CPU limit: five profiles, one child, figures (needs root)
+	$(PYTEST) -q tests/quota
 
 check: lint types layers drift unit  ## what must be green before a commit
 

@@ -110,17 +110,21 @@ def _run(settings: Settings, load: Callable[[], Settings], environment: Mapping[
 
     from sidecar.clock import SystemClock  # noqa: PLC0415
     from sidecar.daemon import Daemon  # noqa: PLC0415
-    from sidecar.log import Event, make_logger  # noqa: PLC0415
+    from sidecar.limits import DRAIN_SECONDS  # noqa: PLC0415
+    from sidecar.log import Event, LineThread, make_logger  # noqa: PLC0415
 
     clock = SystemClock()
-    logger = make_logger(settings.log_level, clock)
+    lines = LineThread(sys.stderr)
+    logger = make_logger(settings.log_level, clock, lines)
 
     async def run() -> int:
         return await Daemon(settings, load, environment, clock, logger).run()
 
+    status = EXIT_BUG
     try:
-        return asyncio.run(run())
+        status = asyncio.run(run())
     except StartError:
+        status = EXIT_USAGE
         raise
     # A bug. Its text could quote anything, so the class and the place are all that is told.
     except Exception as error:  # noqa: BLE001
@@ -129,4 +133,8 @@ def _run(settings: Settings, load: Callable[[], Settings], environment: Mapping[
             where = where.tb_next
         place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
         logger.error(Event.CRASHED, error_type=type(error).__name__, where=place)  # noqa: TRY400 - as above
-        return EXIT_BUG
+    finally:
+        if not lines.stop(DRAIN_SECONDS):
+            # Nobody reads our log. The interpreter's own end would wait for that stream for ever.
+            os._exit(status)
+    return status

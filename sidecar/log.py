@@ -4,16 +4,18 @@ The list is the guard: a field that is not on it is left out of the line and nam
 value gets out by accident. None of the fields on it ever holds a token, a key or an Authorization value.
 """
 
-import sys
+import contextlib
+import queue
+import threading
 from enum import StrEnum
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from sidecar.clock import Clock
 
-__all__ = ("FIELDS", "Event", "Logger", "make_logger")
+__all__ = ("FIELDS", "Event", "LineThread", "Logger", "make_logger")
 
 Logger = FilteringBoundLogger
 
@@ -37,6 +39,7 @@ class Event(StrEnum):
     CREDENTIALS_LOADED = "credentials_loaded"
     CREDENTIALS_RENEWED = "credentials_renewed"
     CREDENTIALS_WITHDRAWN = "credentials_withdrawn"
+    LINES_DROPPED = "lines_dropped"
     CALLBACK_FAILED = "callback_failed"
     CRASHED = "crashed"
 
@@ -48,6 +51,8 @@ FIELDS: Final = frozenset({
 })  # fmt: skip
 """Every field that a line may have beside ``ts``, ``level`` and ``event``."""
 
+# A few hundred kilobytes: hours of ordinary life, and no leak when nobody reads.
+_WAITING_LINES_MAX: Final = 1_000
 _OWN: Final = frozenset({"event", "level", "ts"})
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -61,13 +66,58 @@ def _allowed_only(_logger: WrappedLogger, _method: str, line: EventDict) -> Even
     return line
 
 
-def make_logger(level: str, clock: Clock, stream: TextIO | None = None) -> Logger:
+class LineThread:
+    """Writes lines to a stream on a thread of its own, in order.
+
+    A pipe whose reader has stalled blocks whoever writes to it, and that must not be the event loop. When too many
+    lines wait, new ones are dropped, and the next one that is written says how many.
+
+    Args:
+        stream: where lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._dropped = 0
+        # A daemon thread: a write that blocks for ever must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Have a line written; returns at once."""
+        if self._lines.qsize() >= _WAITING_LINES_MAX:
+            self._dropped += 1
+            return
+        if self._dropped:
+            self._lines.put(f'{{"event": "{Event.LINES_DROPPED}", "level": "warning", "lines": {self._dropped}}}\n')
+            self._dropped = 0
+        self._lines.put(line)
+
+    def flush(self) -> None:
+        """Return at once: waiting for the stream is what this class is there to avoid."""
+
+    def stop(self, timeout: float) -> bool:
+        """Write what waits, but wait no longer than ``timeout`` seconds; return whether all was written."""
+        self._lines.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            # The reader is gone: there is nobody to tell.
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(line)
+                self._stream.flush()
+
+
+def make_logger(level: str, clock: Clock, stream: LineThread | TextIO) -> Logger:
     """Return the logger of the daemon; nothing global is configured.
 
     Args:
         level: debug, info, warning or error.
         clock: gives ``ts``, wall seconds with milliseconds.
-        stream: where lines go; standard error by default.
+        stream: where lines go.
 
     Raises:
         KeyError: another level.
@@ -83,7 +133,7 @@ def make_logger(level: str, clock: Clock, stream: TextIO | None = None) -> Logge
         structlog.processors.JSONRenderer(),
     ]
     logger: Logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stderr),
+        structlog.WriteLogger(cast("TextIO", stream)),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from examples.local.kubelet import Kubelet
-from examples.local.process import Sidecar
+from examples.local.process import COMMAND, Sidecar
 from examples.local.world import World
 
 
@@ -36,7 +36,7 @@ def run_sidecar(
     started: list[Sidecar] = []
     (tmp_path / "run" / "state").mkdir(parents=True)
 
-    def run(environment: dict[str, str] | None = None, **settings: str) -> Sidecar:
+    def run(environment: dict[str, str] | None = None, *, command: Sequence[str] = COMMAND, **settings: str) -> Sidecar:
         variables = {
             "PATH": os.environ["PATH"],
             "AWS_ROLE_ARN": role_arn,
@@ -51,7 +51,7 @@ def run_sidecar(
             "AWS_OIDC_SIDECAR_LOG_LEVEL": "debug",
         }
         variables |= {f"AWS_OIDC_SIDECAR_{name.upper()}": text for name, text in settings.items()}
-        sidecar = Sidecar(variables | (environment or {}), tmp_path / "run")
+        sidecar = Sidecar(variables | (environment or {}), tmp_path / "run", command)
         started.append(sidecar)
         return sidecar
 

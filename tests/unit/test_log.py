@@ -1,9 +1,10 @@
 import io
 import json
+import threading
 
 import pytest
 
-from sidecar.log import Event, make_logger
+from sidecar.log import Event, LineThread, make_logger
 from tests.helpers.clock import FakeClock
 
 
@@ -30,3 +31,61 @@ def test_the_level_decides_what_is_written(level: str, lines: int) -> None:
     logger.debug(Event.EXCHANGE_STARTED)
     logger.info(Event.STARTED)
     assert stream.getvalue().count("\n") == lines
+
+
+def test_lines_are_written_in_order_by_the_end() -> None:
+    stream = io.StringIO()
+    lines = LineThread(stream)
+    for number in range(100):
+        lines.write(f"{number}\n")
+    lines.stop(5)
+    assert stream.getvalue().split() == [str(number) for number in range(100)]
+
+
+class Stalled(io.StringIO):
+    """A stream that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.taken = threading.Semaphore(0)
+
+    def write(self, line: str, /) -> int:
+        self.go.wait(10)
+        self.taken.release()
+        return super().write(line)
+
+
+def test_a_reader_that_stalls_blocks_nobody_and_what_was_dropped_is_counted() -> None:
+    stream = Stalled()
+    lines = LineThread(stream)
+    for _ in range(3_000):
+        lines.write("x\n")
+    stream.go.set()
+    for _ in range(500):
+        stream.taken.acquire()
+    lines.write("after\n")
+    assert lines.stop(10)
+    *before, dropped, after = stream.getvalue().splitlines()
+    assert set(before) == {"x"}
+    assert 1_000 <= len(before) <= 1_001
+    assert json.loads(dropped) == {"event": "lines_dropped", "level": "warning", "lines": 3_000 - len(before)}
+    assert after == "after"
+
+
+def test_a_stream_that_stays_stalled_is_not_waited_for() -> None:
+    stream = Stalled()
+    lines = LineThread(stream)
+    lines.write("x\n")
+    assert not lines.stop(0.05)
+    stream.go.set()
+
+
+def test_a_reader_that_is_gone_is_no_error() -> None:
+    class Gone(io.StringIO):
+        def write(self, _line: str, /) -> int:
+            raise BrokenPipeError
+
+    lines = LineThread(Gone())
+    lines.write("x\n")
+    assert lines.stop(5)

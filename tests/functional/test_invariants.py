@@ -1,0 +1,260 @@
+"""The invariants by the real process: what it keeps, what it hides, how often it asks, how it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from examples.local.faults import FaultKind
+from examples.local.kubelet import Kubelet, Misbehaviour
+from examples.local.process import Sidecar
+from examples.local.world import World
+
+Run = Callable[..., Sidecar]
+
+
+def renew(sidecar: Sidecar) -> None:
+    """Have it exchange now, due or not."""
+    sidecar.process.send_signal(signal.SIGHUP)
+
+
+# --- nothing is lost ---
+
+
+def test_a_failed_renewal_keeps_the_set_in_hand(fresh_world: World, run_sidecar: Run) -> None:
+    sidecar = run_sidecar()
+    sidecar.wait_for("credentials_renewed")
+    before = sidecar.get().body
+    for number, fault in enumerate((FaultKind.DOWN, FaultKind.EMPTY_SECRET, FaultKind.GARBAGE), start=1):
+        fresh_world.aws.faults.set(fault)
+        renew(sidecar)
+        sidecar.wait_for("exchange_failed", count=number)
+        answer = sidecar.get()
+        assert (answer.status, answer.body) == (200, before)
+        fresh_world.aws.faults.clear()
+        renew(sidecar)
+        sidecar.wait_for("credentials_renewed", count=number + 1)
+        before = sidecar.get().body
+
+
+def test_kill_9_with_sts_down_changes_nothing_for_the_application(
+    fresh_world: World, run_sidecar: Run, tmp_path: Path
+) -> None:
+    state = tmp_path / "run" / "state"
+    state.mkdir(parents=True)
+    first = run_sidecar()
+    first.wait_for("credentials_renewed")
+    token, body = first.auth_token, first.get().body
+    while not (state / "default.json").exists():
+        first.wait(0.05)
+    fresh_world.aws.faults.set(FaultKind.DOWN)
+    first.kill()
+    second = run_sidecar()
+    second.wait_for("credentials_loaded")
+    answer = second.get(token=token)
+    assert (answer.status, answer.body) == (200, body)
+    assert second.admin("/readyz").status == 200
+    assert second.admin("/startupz").status == 200
+
+
+def test_a_token_file_that_turns_bad_leaves_the_last_good_token_in_use(
+    fresh_world: World, run_sidecar: Run, kubelet: Kubelet
+) -> None:
+    sidecar = run_sidecar()
+    sidecar.wait_for("credentials_renewed")
+    for number, how in enumerate(
+        (Misbehaviour.EMPTY, Misbehaviour.TRUNCATED, Misbehaviour.DIRECTORY, Misbehaviour.MISSING), start=1
+    ):
+        kubelet.misbehave(how)
+        sidecar.wait_for("token_unusable", count=number)
+        renew(sidecar)
+        sidecar.wait_for("credentials_renewed", count=number + 1)
+    assert len(fresh_world.aws.issued()) == 5
+
+
+# --- nothing gets out ---
+
+
+def process_texts(process_id: int) -> list[bytes]:
+    return [Path(f"/proc/{process_id}/{name}").read_bytes() for name in ("cmdline", "environ")]
+
+
+def test_no_secret_is_in_logs_metrics_errors_or_the_process_list(
+    fresh_world: World, run_sidecar: Run, kubelet: Kubelet
+) -> None:
+    sidecar = run_sidecar()  # at the level debug
+    sidecar.wait_for("credentials_renewed")
+    served, auth_token = sidecar.get().json(), sidecar.auth_token
+    seen = [sidecar.get(token=token).body for token in (None, "x" * 43, auth_token + "x")]
+    seen += [sidecar.get("/elsewhere").body, sidecar.get(Origin="null").body]
+    fresh_world.aws.faults.set(FaultKind.THROTTLE)
+    renew(sidecar)
+    sidecar.wait_for("exchange_failed")
+    fresh_world.aws.faults.replace([])
+    fresh_world.aws.faults.set(FaultKind.SLOW, seconds=2.0)
+    kubelet.rotate_now()
+    sidecar.wait_for("exchange_started", count=3)
+    while not (children := sidecar.children()):
+        sidecar.wait(0.01)
+    for process_id in (sidecar.process.pid, *children):
+        seen += process_texts(process_id)
+    sidecar.wait_for("credentials_renewed", count=2)
+    seen += [sidecar.admin(path).body for path in ("/metrics", "/readyz", "/livez", "/startupz", "/v1/credentials")]
+    served_again = sidecar.get().json()
+    sidecar.terminate()
+    told = b"\n".join(seen) + "".join(sidecar.raw).encode()
+    token = kubelet.path.read_text()
+    for secret in (
+        auth_token,
+        token,
+        *token.split("."),
+        *(answer[key] for answer in (served, served_again) for key in ("AccessKeyId", "SecretAccessKey", "Token")),
+    ):
+        assert secret.encode() not in told
+
+
+def test_no_core_file_is_ever_written(run_sidecar: Run) -> None:
+    sidecar = run_sidecar()
+    sidecar.wait_for("started")
+    (limit,) = [
+        line
+        for line in Path(f"/proc/{sidecar.process.pid}/limits").read_text().splitlines()
+        if line.startswith("Max core file size")
+    ]
+    assert limit.split()[4:6] == ["0", "0"]
+
+
+# --- AWS is asked once ---
+
+
+def test_clients_however_many_make_no_call_to_sts(fresh_world: World, run_sidecar: Run) -> None:
+    # Denied, so nothing is held, and the next attempt is two seconds away.
+    arn = fresh_world.set_up_trust(role="NotForUs", service_account="somebody-else")
+    sidecar = run_sidecar({"AWS_ROLE_ARN": arn})
+    sidecar.wait_for("exchange_failed")
+    token = sidecar.auth_token
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: sidecar.get(token=token).status, range(64)))
+    assert statuses == [503] * 64
+    assert len(fresh_world.aws.calls()) == sidecar.count("exchange_failed")
+    fresh_world.set_up_trust(role="NotForUs")
+    sidecar.wait_for("credentials_renewed")
+    calls = len(fresh_world.aws.calls())
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: sidecar.get(token=token).status, range(256)))
+    assert statuses == [200] * 256
+    assert len(fresh_world.aws.calls()) == calls
+
+
+@pytest.mark.parametrize("fault", [FaultKind.THROTTLE, FaultKind.REFUSE_5XX, FaultKind.DOWN])
+def test_one_attempt_is_one_call_whatever_sts_answers(fresh_world: World, run_sidecar: Run, fault: FaultKind) -> None:
+    fresh_world.aws.faults.set(fault)
+    sidecar = run_sidecar()
+    sidecar.wait_for("exchange_failed", count=2)
+    fresh_world.aws.faults.clear()
+    sidecar.wait_for("credentials_renewed")
+    failed = [call for call in fresh_world.aws.calls() if call.outcome != "ok"]
+    assert len(failed) == sidecar.count("exchange_failed")
+
+
+def test_a_hundred_requests_write_no_log_line(run_sidecar: Run) -> None:
+    sidecar = run_sidecar()
+    sidecar.wait_for("credentials_renewed")
+    token = sidecar.auth_token
+    before = len(sidecar.raw)
+    for _ in range(100):
+        assert sidecar.get(token=token).status == 200
+        assert sidecar.get(token=None).status == 403
+    assert sidecar.raw[before:] == []
+
+
+def test_the_child_yields_the_processor_to_the_server(fresh_world: World, run_sidecar: Run) -> None:
+    fresh_world.aws.faults.set(FaultKind.SLOW, seconds=5.0)
+    sidecar = run_sidecar()
+    sidecar.wait_for("exchange_started")
+    while not (children := sidecar.children()):
+        sidecar.wait(0.01)
+    # proc(5): the nice value is the 19th field, and the second may hold spaces.
+    stat = Path(f"/proc/{children[0]}/stat")
+    while stat.read_text().rpartition(")")[2].split()[16] != "10":
+        sidecar.wait(0.01)
+    assert Path(f"/proc/{sidecar.process.pid}/stat").read_text().rpartition(")")[2].split()[16] == "0"
+
+
+# --- how it ends ---
+
+# Each import of this module takes for ever, as under a CPU quota that is used up.
+_SLOW_IMPORT = """
+import sys, time
+slow = sys.argv[1]
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == slow:
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Finder())
+from sidecar.__main__ import main
+sys.argv[1:] = ["run"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["sidecar.cli", "asyncio", "structlog", "watchdog.observers"])
+def test_sigterm_ends_it_during_imports_too(module: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/R"}
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", _SLOW_IMPORT, module], env=environment, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"importing\n"
+        began = time.monotonic()  # noqa: TID251 - a measurement of real time
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+        assert time.monotonic() - began < 2.0  # noqa: TID251 - as above
+
+
+def test_sigterm_does_not_wait_for_clients_that_are_not_done(run_sidecar: Run) -> None:
+    sidecar = run_sidecar()
+    sidecar.wait_for("credentials_renewed")
+    ports = (sidecar.port, sidecar.admin_port)
+    stuck = [socket.create_connection(("127.0.0.1", port)) for port in ports for _ in range(8)]
+    for connection in stuck:
+        connection.sendall(b"GET /v1/credentials/default HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+    assert sidecar.get().status == 200
+    status, seconds = sidecar.terminate()
+    for connection in stuck:
+        connection.close()
+    assert status == 0
+    assert seconds < 2.0
+
+
+def test_the_last_answer_before_the_end_is_a_whole_one(run_sidecar: Run) -> None:
+    sidecar = run_sidecar()
+    sidecar.wait_for("credentials_renewed")
+    request = (
+        f"GET /v1/credentials/default HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {sidecar.auth_token}\r\n\r\n"
+    ).encode()
+    with socket.create_connection(("127.0.0.1", sidecar.port)) as connection:
+        connection.sendall(request[:20])
+        assert sidecar.get().status == 200
+        sidecar.process.send_signal(signal.SIGTERM)
+        sidecar.wait_for("stopping")
+        connection.sendall(request[20:])
+        answer = b""
+        while part := connection.recv(65_536):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in head
+    assert json.loads(body)["AccessKeyId"]

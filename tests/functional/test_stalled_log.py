@@ -1,0 +1,59 @@
+"""Nobody reads the log: a node whose log collector hangs must not take the credentials along."""
+
+import fcntl
+import http.client
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from examples.local.kubelet import Kubelet
+from examples.local.process import COMMAND
+
+
+def test_a_log_that_nobody_reads_stops_neither_answers_nor_sigterm(
+    role_arn: str, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "profiles" / "default").mkdir(parents=True)
+    (tmp_path / "run" / "state").mkdir()
+    port = 30_000 + os.getpid() % 20_000
+    environment = {
+        "AWS_ROLE_ARN": role_arn,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(kubelet.path),
+        "AWS_ENDPOINT_URL_STS": "https://127.0.0.1:1",
+        "AWS_OIDC_SIDECAR_RUNTIME_DIR": str(tmp_path / "run"),
+        "AWS_OIDC_SIDECAR_ENDPOINT_PORT": str(port),
+        "AWS_OIDC_SIDECAR_ADMIN_PORT": "0",
+        "AWS_OIDC_SIDECAR_ADMIN_ADDRESS": "127.0.0.1",
+    }
+    with subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4_096)
+        # Each rotation is a few lines; the pipe is full after a handful.
+        slowest = 0.0
+        for _ in range(40):
+            kubelet.rotate_now()
+            time.sleep(0.05)
+            slowest = max(slowest, _ask(port))
+        assert slowest < 1.0
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()  # noqa: TID251 - a measurement of real time
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 2.0  # noqa: TID251 - as above
+
+
+def _ask(port: int) -> float:
+    """Return how long an answer took; 0 while the daemon is still starting."""
+    began = time.monotonic()  # noqa: TID251 - a measurement of real time
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v1/credentials")
+        answer = connection.getresponse()
+        assert json.loads(answer.read())["Code"]
+    except ConnectionRefusedError:
+        return 0.0
+    finally:
+        connection.close()
+    return time.monotonic() - began  # noqa: TID251 - as above
