@@ -80,6 +80,7 @@ class Daemon:
         self._files = FileThread(lambda error: self.soon(self._journal.state_not_kept, error.strerror or ""))
         self._persistence = Persistence(settings.runtime_directory / "state", self._files, self._profiles)
         self._started = False
+        self._refused = False
         self._stop = asyncio.Event()
         self._exit_status = 0
         self._loop = asyncio.get_running_loop()
@@ -171,14 +172,21 @@ class Daemon:
             return ensure_auth_token(directory, exact)
         return copy_auth_token(directory, exact, Path(str(given).replace("{profile}", profile)))
 
-    def _reload(self) -> None:
-        """Take the profiles file as it is now; one that cannot be used changes nothing."""
+    def _reload(self, *, asked: bool = False) -> None:
+        """Take the profiles file as it is now; one that cannot be used changes nothing.
+
+        One that says what is in force already is told only to who asked, or after one that was refused.
+        """
         try:
             profiles = self._load().profiles
             tokens = self._auth_tokens(profiles)
         except (SettingsError, StartError) as error:
+            self._refused = True
             self._journal.profiles_refused(error)
             return
+        if list(profiles) == list(self._profiles.values()) and not asked and not self._refused:
+            return
+        self._refused = False
         self._profiles = {profile.name: profile for profile in profiles}
         self._persistence.set_profiles(self._profiles)
         self._store.set_profiles(self._profiles)
@@ -218,7 +226,7 @@ class Daemon:
     def _hung_up(self) -> None:
         """Take the profiles anew and exchange for all: what one does by hand after mending the trust."""
         if self._settings.profiles_file is not None:
-            self._reload()
+            self._reload(asked=True)
         self._keeper.renew()
 
     def soon(self, call: Callable[..., None], *arguments: object) -> None:

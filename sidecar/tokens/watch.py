@@ -117,13 +117,14 @@ class ContentReader:
 
     Args:
         path: the file; that it cannot be read counts as a content like any other.
-        changed: called from the watcher's thread; not for the content that is there at the first look.
+        changed: called from the watcher's thread; at the first look too, since the file may have changed after
+            whoever asks had read it.
     """
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
         self._path = path
         self._changed = changed
-        self._seen: list[bytes | str] = []
+        self._seen: bytes | str | None = None
 
     def look(self) -> None:
         """Read the file now and tell whether it has changed."""
@@ -132,9 +133,9 @@ class ContentReader:
                 content: bytes | str = file.read(_CONTENT_MAX_BYTES)
         except OSError as error:
             content = str(error.errno)
-        if self._seen and self._seen != [content]:
+        if self._seen != content:
+            self._seen = content
             self._changed()
-        self._seen = [content]
 
 
 class _Waker(FileSystemEventHandler):
