@@ -34,7 +34,7 @@ def run_sidecar(
 ) -> Iterator[Callable[..., Sidecar]]:
     """Start the daemon; keyword arguments are settings that differ."""
     started: list[Sidecar] = []
-    (tmp_path / "run" / "state").mkdir(parents=True)
+    (tmp_path / "run" / "state").mkdir(parents=True, exist_ok=True)
 
     def run(environment: dict[str, str] | None = None, *, command: Sequence[str] = COMMAND, **settings: str) -> Sidecar:
         variables = {
