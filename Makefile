@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test quota check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test faults mutants fuzz quota check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,21 @@ demo: $(READY)  ## run the main job against a strict AWS on this machine (ARGS=-
 
 test: $(READY)  ## all tests that need Python and make alone
 	$(PYTEST) -n 4 --dist worksteal $(ARGS)
+
+faults: $(READY)  ## every fault in every phase against the real process: minutes (needs root)
+	$(PYTEST) -q tests/faults -n 6
+
+mutants: $(READY)  ## break the code on purpose, invariant by invariant: each break must fail a test
+	$(BIN)/python scripts/mutants.py $(ARGS)
+
+FUZZ_SECONDS ?= 60
+FUZZ_READY := $(VENV)/.fuzz-installed
+fuzz: $(FUZZ_READY)  ## coverage-guided fuzzing, FUZZ_SECONDS for each target
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
+
+$(FUZZ_READY): requirements/fuzz.txt $(READY)
+	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/fuzz.txt
+	@touch $@
 
 quota: $(READY)  ## a container's CPU limit: five profiles, one child, figures (needs root)
 	$(PYTEST) -q tests/quota
@@ -69,6 +84,7 @@ UV_COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-has
 lock:  ## resolve the dependencies anew (needs uv)
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) --all-extras -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(UV_COMPILE) -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

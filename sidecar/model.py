@@ -4,11 +4,14 @@
 never field by field, and leave every secret out of their ``repr``.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from sidecar.clock import Instant
 
 __all__ = ("Credentials", "Grant", "Held", "Order", "Profile", "Ticket", "Token", "account_of")
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +166,5 @@ def account_of(arn: str) -> str:
     Names").
     """
     parts = arn.split(":", 5)
-    return parts[4] if len(parts) == 6 and parts[0] == "arn" else ""  # noqa: PLR2004 - an ARN has six fields
+    account = parts[4] if len(parts) == 6 and parts[0] == "arn" else ""  # noqa: PLR2004 - an ARN has six fields
+    return account if _ACCOUNT.fullmatch(account) else ""

@@ -26,7 +26,8 @@ PROFILES_MAX: Final = 256
 
 # The name is part of a path, of a directory, and of the volume aws-oidc-profile-<name>, a label of at most 63.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?")
-_SECTION = re.compile(r"(?:profile\s+)?\s*(\S+)\s*")
+# What the parser's own patterns take is the square of a run of blanks, on the event loop that answers applications.
+_BLANKS = re.compile(r"\S\s{17}")
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_+=,.@:/\\-]{2,1224}")
 _POLICY_ARN = re.compile(r"arn:aws[a-z0-9-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9_+=,.@/-]{1,512}")
 
@@ -120,6 +121,9 @@ def parse_profiles(text: str, where: str, base: Profile) -> tuple[Profile, ...]:
 
 
 def _sections(text: str, where: str) -> dict[str, dict[str, str]]:
+    for number, row in enumerate(text.split("\n"), start=1):
+        if _BLANKS.search(row):
+            raise SettingsError(f"{where}:{number}", "has over 16 blanks in a row", "write fewer")
     parser = configparser.RawConfigParser(
         delimiters=("=",), comment_prefixes=("#", ";"), inline_comment_prefixes=None, default_section="",
         empty_lines_in_values=False,
@@ -136,12 +140,12 @@ def _sections(text: str, where: str) -> dict[str, dict[str, str]]:
 
 
 def _profile_name(section: str, where: str) -> str:
-    match = _SECTION.fullmatch(section)
-    if match is None or (section != "default" and not section.startswith("profile")):
+    words = section.split()
+    if words != ["default"] and (len(words) != 2 or words[0] != "profile"):  # noqa: PLR2004 - the word and the name
         fix = f"write [profile {section}]" if _NAME.fullmatch(section) else "write [profile <name>]"
         raise SettingsError(f"{where}: section", "is not a profile", fix)
     try:
-        return _name(match[1])
+        return _name(words[-1])
     except ValueError as error:
         what, _, fix = str(error).partition("; ")
         raise SettingsError(f"{where}: section", what, fix) from None

@@ -151,7 +151,8 @@ class RequestReader:
         version = self._parser.get_http_version()
         if version != "1.1":
             if version != "1.0":
-                raise FaultError(Fault.VERSION)
+                # The parser takes a line without a version only where packets cut it in a certain way.
+                raise FaultError(Fault.MALFORMED if version == "0.9" else Fault.VERSION)
             # HTTP/1.0 could keep alive by a header of its own; nothing that needs it is left.
             self._keep_alive = False
         self.request = Request(self._parser.get_method(), self._target, self._headers, self._keep_alive)

@@ -116,7 +116,7 @@ class StateFiles:
         """
         try:
             return self._parse(self._read(profile), fingerprint, now)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None
 
     def _path(self, profile: str) -> Path:

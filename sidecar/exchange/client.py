@@ -20,6 +20,10 @@ from sidecar.model import Credentials, Grant, Order, account_of
 __all__ = ("ExchangeClient",)
 
 _CREDENTIAL_FIELDS: Final = ("access_key_id", "secret_access_key", "session_token")
+# Between STS's Date header and the moment that it counts from.
+_SLACK_SECONDS: Final = 300.0
+# 9999-12-31T23:59:59Z: no later moment can be written as clients read it.
+_LAST_SECOND: Final = 253_402_300_799
 Result = tuple[str, Grant | Failure]
 
 
@@ -81,7 +85,7 @@ class ExchangeClient:
             except TimeoutError:
                 failure = local_failure(Outcome.TIMEOUT)
             # OSError: no process to be had, or a broken pipe; the others: a line that is not ours.
-            except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
                 failure = local_failure(Outcome.WORKER_FAILED, type(error).__name__)
             # A hang is the fault of the one that was asked for; a child that did not even start, of none.
             hung = 1 if ready and failure.outcome is Outcome.TIMEOUT else len(left)
@@ -136,10 +140,15 @@ class ExchangeClient:
         expires_at = granted["expires_at"]
         sts_time = granted["sts_time"]
         began_at = self._clock.now().wall if sts_time is None else sts_time
-        # STS never grants more than was asked for; so neither a wrong clock nor a lie can stretch a life.
-        life = min(float(expires_at) - began_at, float(order.profile.duration_seconds))
-        if not math.isfinite(life) or life <= 0:
+        asked = float(order.profile.duration_seconds)
+        granted_life = float(expires_at) - began_at
+        if not math.isfinite(granted_life) or granted_life <= 0:
             return local_failure(Outcome.BAD_ANSWER, "AlreadyExpired")
+        # STS never grants more than was asked for. A client would believe such an expiry and never come back.
+        if (sts_time is not None and granted_life > asked + _SLACK_SECONDS) or expires_at > _LAST_SECOND:
+            return local_failure(Outcome.BAD_ANSWER, "LivesTooLong")
+        # Without STS's own time a wrong clock of ours must not stretch a life.
+        life = min(granted_life, asked)
         credentials = Credentials(
             access_key_id=granted["access_key_id"],
             secret_access_key=granted["secret_access_key"],

@@ -40,6 +40,7 @@ def test_a_set_cannot_be_changed_field_by_field() -> None:
         ("arn:aws-cn:iam::123456789012:role/a/b", "123456789012"),
         ("not an arn", ""),
         ("arn:aws:iam", ""),
+        ("arn:aws:sts::evil.example/:assumed-role/R/s", ""),
     ],
 )
 def test_the_account_is_the_fifth_field_of_an_arn(arn: str, account: str) -> None:

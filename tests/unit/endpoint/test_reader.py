@@ -26,7 +26,7 @@ from tests.unit.endpoint.site import exchange, peer
         (request("/", "Connection: Upgrade", "Upgrade: h2c"), Fault.UPGRADE),
         (request("127.0.0.1:1", method="CONNECT"), Fault.UPGRADE),
         (request(version="2.0"), Fault.VERSION),
-        (b"GET /\r\n\r\n", Fault.VERSION),
+        (b"GET /\r\n\r\n", Fault.MALFORMED),
         (request("/" + "a" * 8_192), Fault.HEAD_TOO_LARGE),
         (b"GET /" + b"a" * 20_000, Fault.HEAD_TOO_LARGE),
         (request("/", *(f"H{number}: v" for number in range(1_000))), Fault.HEAD_TOO_LARGE),

@@ -79,6 +79,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         lambda content: content["credentials"].update(secret_access_key=None),
         lambda content: content["credentials"].update(expires_at="2030"),
         lambda content: content["credentials"].update(expires_at=1.5e9),
+        lambda content: content["credentials"].update(expires_at=10**400),
         lambda content: content["credentials"].pop("account_id"),
         lambda content: content["credentials"].update(more=1),
         lambda content: content.update(credentials=[]),

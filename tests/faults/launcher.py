@@ -1,0 +1,109 @@
+"""Starts the daemon in a process where one part of the machine obeys the test; see ``Machine`` in ``machine``.
+
+What no test can do to a real machine as root, in a container, without a privilege, is done at the last line of
+Python before the kernel: the clock is stepped where it is read, a fork fails where it is asked for, a disk hangs
+where a file is opened. All else of the daemon is as it ships.
+
+The first argument is a JSON object, the others are the daemon's. Each value is the path of a switch: a file that is
+there while the trouble lasts.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+_PR_CAPBSET_DROP = 24
+_TRIES_A_SECOND = 50
+
+
+def main() -> int:
+    switches: dict[str, str] = json.loads(sys.argv[1])
+    arguments = sys.argv[2:]
+    if switches.pop("ordinary", ""):
+        _obey_file_modes(switches, arguments)
+    # The worker's command is made from it at import, so it comes before every import of the daemon.
+    sys.executable = switches.get("worker", sys.executable)
+    for name, arrange in (("clock", _clock), ("no_fork", _no_fork), ("no_inotify", _no_inotify), ("stuck", _stuck)):
+        if name in switches:
+            arrange(Path(switches[name]))
+    sys.argv = [sys.argv[0], *arguments]
+    from sidecar.__main__ import main as daemon  # noqa: PLC0415 - everything above comes first
+
+    return daemon()
+
+
+def _obey_file_modes(switches: dict[str, str], arguments: list[str]) -> None:
+    """Go on without the two capabilities by which root reads what a file's mode forbids."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+        if os.geteuid() == 0 and libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+    # The capabilities of a root process are cut to the bounding set by exec.
+    os.execv(sys.executable, [sys.executable, "-I", __file__, json.dumps(switches), *arguments])
+
+
+def _clock(file: Path) -> None:
+    """Add the number of seconds in the file to the wall clock."""
+    from sidecar import clock  # noqa: PLC0415 - as in main
+
+    real = clock.SystemClock.now
+
+    def now(self: clock.SystemClock) -> clock.Instant:
+        wall, mono = real(self)
+        try:
+            return clock.Instant(wall + float(file.read_text()), mono)
+        except FileNotFoundError:
+            return clock.Instant(wall, mono)
+
+    clock.SystemClock.now = now  # type: ignore[method-assign] # the one place that reads time, for the whole process
+
+
+def _no_fork(switch: Path) -> None:
+    """Have no process to be had, as at a pod's limit of processes: RLIMIT_NPROC does not bind root."""
+    import subprocess  # noqa: PLC0415 - as in main
+
+    real: Any = subprocess._fork_exec  # type: ignore[attr-defined] # no public name stands between Popen and fork
+
+    def fork_exec(*arguments: Any) -> int:  # noqa: ANN401 - two dozen, passed on
+        if switch.exists():
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return int(real(*arguments))
+
+    subprocess._fork_exec = fork_exec  # type: ignore[attr-defined] # as above
+
+
+def _no_inotify(switch: Path) -> None:
+    """Have no inotify instance left: the real limit is the user's, and others on the machine need it."""
+    from watchdog.observers import inotify_c  # noqa: PLC0415 - as in main
+
+    real = inotify_c.inotify_init
+
+    def inotify_init() -> int:
+        if switch.exists():
+            ctypes.set_errno(errno.EMFILE)
+            return -1
+        return int(real())
+
+    inotify_c.inotify_init = inotify_init
+
+
+def _stuck(switch: Path) -> None:
+    """Hang in opening any file below the directory that the switch names, as on a disk that does not answer."""
+    real = os.open
+
+    def open_later(path: Any, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - os.open's own
+        while switch.exists() and isinstance(path, Path | str) and str(path).startswith(switch.read_text()):
+            time.sleep(1 / _TRIES_A_SECOND)
+        return real(path, *arguments, **named)
+
+    os.open = open_later
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Stands where the daemon's worker is started, and becomes it or misbehaves, as the mode file says.
+
+Arguments: the mode file, the real interpreter, and what the daemon passes to the interpreter.
+"""
+
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+MODES = ("real", "silent", "silent_after_ready", "exits", "garbage", "somebody_else", "endless_line", "no_names")
+
+
+def main(mode_file: str, interpreter: str, *arguments: str) -> None:
+    mode = Path(mode_file).read_text()
+    match mode:
+        case "real":
+            os.execv(interpreter, [interpreter, *arguments])
+        case "silent":
+            signal.pause()
+        case "exits":
+            sys.exit(3)
+        case "no_names":
+            socket.getaddrinfo = _no_names
+            sys.argv = [interpreter]
+            runpy.run_module("sidecar.exchange.worker", run_name="__main__")
+    _say({"ready": True})
+    order = json.loads(sys.stdin.buffer.readline())["orders"][0]
+    match mode:
+        case "silent_after_ready":
+            signal.pause()
+        case "garbage":
+            sys.stdout.write("<html>\n")
+        case "endless_line":
+            sys.stdout.write("x" * 1_000_000)
+        case "somebody_else":
+            _say({"profile": "else", "granted": {"token": order["token"]}})
+    sys.stdout.flush()
+    signal.pause()
+
+
+def _no_names(*_arguments: object, **_named: object) -> NoReturn:
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def _say(answer: object) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,138 @@
+"""No token, key or Authorization value gets out, whatever fails, at debug level (I3).
+
+Each case of this folder is searched at its end; here are the failures that no case has, and the proof that the
+search finds what it looks for.
+"""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from examples.local.faults import FaultKind
+from tests.faults import audit
+from tests.faults.case import Case
+from tests.faults.processes import core_limit
+from tests.faults.watch import ask
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def _send(port: int, data: bytes) -> bytes:
+    """Return what is answered to these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        while more := sock.recv(65_536):
+            answer += more
+    return answer
+
+
+BAD_REQUESTS: dict[str, Callable[[str, str], str]] = {
+    "token in the target": lambda host, token: f"GET /{token} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+    "token in the query": lambda host, token: f"GET /v1/credentials/default?t={token} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+    "token as the method": lambda host, token: f"{token} / HTTP/1.1\r\nHost: {host}\r\n\r\n",
+    "token as the host": lambda _, token: f"GET / HTTP/1.1\r\nHost: {token}\r\n\r\n",
+    "token as the version": lambda host, token: f"GET / {token}\r\nHost: {host}\r\n\r\n",
+    "token with a line feed": lambda host, token: (
+        f"GET / HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\nx\r\n\r\n"
+    ),
+    "token twice": lambda host, token: (
+        f"GET /v1/credentials/default HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n"
+        f"Authorization: {token}\r\n\r\n"
+    ),
+    "token in a huge head": lambda host, token: (
+        f"GET / HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\nX: {'x' * 20_000}\r\n\r\n"
+    ),
+    "token and an origin": lambda host, token: (
+        f"GET /v1/credentials/default HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\nOrigin: http://x\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("port", ["endpoint", "admin"])
+def test_a_bad_request_is_not_quoted(case: Case, port: str) -> None:
+    case.start_with_set()
+    number = case.sidecar.port if port == "endpoint" else case.sidecar.admin_port
+    answers = {
+        name: _send(number, make(f"127.0.0.1:{number}", case.sidecar.auth_token).encode())
+        for name, make in BAD_REQUESTS.items()
+    }
+    assert all(answers.values())
+    secrets = audit.secrets_of(case.tokens, case.world.aws.issued(), case.auth_tokens)
+    assert not audit.find(secrets, {name: [answer] for name, answer in answers.items()})
+
+
+def test_every_failure_in_one_life_at_debug_level_lets_nothing_out(case: Case) -> None:
+    case.start_with_set()
+    for kind in FaultKind:
+        case.world.aws.faults.replace([])
+        case.mark()
+        case.world.aws.faults.set(kind, seconds=0.2)
+        case.renew()
+        case.told("exchange_started")
+        if kind in {FaultKind.SLOW, FaultKind.STALE_JWKS}:
+            case.told("credentials_renewed")
+        else:
+            case.told("exchange_failed")
+    case.world.aws.faults.clear()
+    case.deny()
+    case.mark()
+    case.renew()
+    case.told("exchange_failed")
+    for content in (b"", b"no.token.here", case.tokens[0].encode()[:-4], (case.tokens[0] + "\n\nx").encode()):
+        case.put_token(content)
+        case.watch.more(2)
+    for path in ("/metrics", "/livez", "/readyz", "/startupz", "/nothing"):
+        case.watch.bodies.add(ask(case.sidecar.admin_port, path).body)
+    for token in ("", "x" * 43, case.sidecar.auth_token[:-1], case.sidecar.auth_token + "x"):
+        case.watch.bodies.add(ask(case.sidecar.port, "/v1/credentials/default", token).body)
+    assert len(case.sidecar.raw) > 30
+
+
+def test_no_core_file_can_be_written(case: Case) -> None:
+    case.start_with_set()
+    assert core_limit(case.sidecar.process.pid) == "0"
+    case.renew()
+    case.children.wait_for_child(set(case.children.seen))
+    case.watch.more(5)
+    assert case.children.core_limits == {"0"}
+
+
+def test_the_state_is_for_nobody_else(case: Case) -> None:
+    case.start_with_set()
+    case.watch.more(2)
+    (state,) = case.state.iterdir()
+    assert state.stat().st_mode & 0o777 == 0o600
+    assert (case.sidecar.profile_directory / "auth-token").stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in case.sidecar.profile_directory.iterdir()] == ["auth-token"]
+
+
+@pytest.mark.parametrize("place", ["cwd", "tmp", "run/profiles/default"])
+def test_the_search_finds_a_set_that_was_left_in_a_file(case: Case, place: str) -> None:
+    case.start_with_set()
+    left = case.directory / place / "left"
+    left.write_text(f"key={case.world.aws.issued()[0].secret_access_key}")
+    (leak,) = case.leaks()
+    assert "a secret access key in" in leak
+    left.unlink()
+
+
+def test_the_search_finds_a_part_of_a_token_in_a_log_line_and_an_environment(case: Case) -> None:
+    case.start_with_set()
+    part = case.tokens[0].split(".")[2]
+    case.sidecar.raw.append(f'{{"event": "x", "detail": "{part}"}}')
+    case.children.shown.add(f"A=1\0TOKEN={part}\0".encode())
+    assert len(case.leaks()) == 2
+    case.sidecar.raw.pop()
+    case.children.shown = {text for text in case.children.shown if part.encode() not in text}
+
+
+def test_the_search_finds_the_state_where_others_can_read_it(case: Case) -> None:
+    case.start_with_set()
+    case.watch.more(2)
+    state = case.state / "default.json"
+    state.chmod(0o644)
+    assert len(case.leaks()) == 3
+    state.chmod(0o600)

@@ -1,0 +1,110 @@
+"""The HTTP front: the same bytes get the same answers however they are cut, and no set without its auth token."""
+
+import itertools
+import random
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sidecar.credentials.store import Store
+from sidecar.endpoint.http1 import Connection, Handler, Limits
+from sidecar.endpoint.reader import Fault
+from sidecar.endpoint.server import CredentialServer
+from tests.fuzz.engine import fuzz
+from tests.helpers.clock import FakeClock
+from tests.helpers.peer import held
+from tests.property.test_http1_bytes import Wire
+
+__all__ = ("check",)
+
+TOKENS = {
+    "default": b"default-token-0123456789-0123456789-0123456",
+    "writer": b"writer-token-0123456789-0123456789-01234567",
+}
+CUTS = 5
+
+
+class Turns:
+    """An event loop of which only this much exists: what is called soon is called by ``turn``."""
+
+    def __init__(self) -> None:
+        self._soon: list[Callable[[], object]] = []
+
+    def time(self) -> float:
+        return 0.0
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        self._soon.append(lambda: callback(*args))
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        raise context["exception"]
+
+    def turn(self) -> None:
+        """Call everything, and what that has called soon."""
+        while self._soon:
+            self._soon.pop(0)()
+
+
+CLOCK = FakeClock()
+STORE = Store(TOKENS)
+SERVER = CredentialServer(STORE, TOKENS, CLOCK)
+SECRETS: dict[str, bytes] = {}
+for number, profile in enumerate(TOKENS, start=1):
+    HELD = held(number, now=CLOCK.now())
+    STORE.publish(profile, HELD)
+    SECRETS[profile] = HELD.grant.credentials.secret_access_key.encode()
+
+
+class Site:
+    """The ``Owner`` of one connection to the real server."""
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self.loop: Any = self.turns
+        self.handler: Handler = SERVER._handle
+        self.limits = Limits(head_bytes=1_024)
+        self.draining = False
+        self.buffer = memoryview(bytearray(16_384))
+        self.faults: list[Fault] = []
+
+    def opened(self, connection: Connection) -> None:
+        pass
+
+    def closed(self, connection: Connection) -> None:
+        pass
+
+    def refused(self, fault: Fault) -> None:
+        self.faults.append(fault)
+
+
+def answer(pieces: Sequence[bytes]) -> tuple[bytes, bool, list[Fault]]:
+    """Return what the connection writes, whether it closes, and what it counts."""
+    site, wire = Site(), Wire()
+    connection = Connection(site)
+    connection.connection_made(wire)
+    for piece in pieces:
+        site.buffer[: len(piece)] = piece
+        connection.buffer_updated(len(piece))
+        site.turns.turn()
+    connection.connection_lost(None)
+    return wire.written, wire.closed, site.faults
+
+
+def check(data: bytes) -> None:
+    """Compare three ways to cut ``data``, and look at what was given away."""
+    if not data:
+        return
+    # The places follow from the bytes, so that a seed is a plain request and a finding repeats itself.
+    draw = random.Random(zlib.crc32(data))
+    places = sorted({0, len(data), *(draw.randrange(len(data)) for _ in range(CUTS))})
+    whole = answer([data])
+    assert whole == answer([data[index : index + 1] for index in range(len(data))]), "byte by byte it differs"
+    assert whole == answer([data[start:end] for start, end in itertools.pairwise(places)]), "cut it differs"
+    written = whole[0]
+    for name, secret in SECRETS.items():
+        assert written.count(secret) <= data.count(TOKENS[name]), f"a set of {name} without its token"
+    assert written.count(b"HTTP/1.1 200 ") <= data.count(b"GET "), "200 for something else than GET"
+
+
+if __name__ == "__main__":
+    fuzz("http")

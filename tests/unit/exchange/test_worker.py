@@ -1,0 +1,138 @@
+"""What goes to STS, by the real botocore: the request is caught just before it would leave."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3.session
+import botocore.credentials
+import botocore.session
+import pytest
+
+from sidecar.exchange import worker
+from sidecar.exchange.client import ExchangeClient
+from sidecar.exchange.process import COMMAND, start_worker, worker_environment
+from sidecar.model import Order
+from tests.helpers.clock import FakeClock
+from tests.helpers.values import credentials, profile, token
+
+
+class CaughtError(Exception):
+    """Carries the request out of botocore."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], body: Mapping[str, str]) -> None:
+        super().__init__(url)
+        self.url, self.headers, self.body = url, headers, body
+
+
+def _catch(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore types less than it sends
+    body = request.body.decode() if isinstance(request.body, bytes) else request.body
+    fields = {name: values[0] for name, values in parse_qs(body).items()}
+    headers = {
+        name.lower(): value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()
+    }
+    raise CaughtError(request.url, headers, fields)
+
+
+def sent(order: Order) -> CaughtError:
+    """Return the request that the worker makes of this order."""
+    plain = botocore.session.Session()
+    plain.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
+    session = boto3.session.Session(botocore_session=plain)
+    line: dict[str, Any] = ExchangeClient(FakeClock(), {})._line(order)
+    client = worker._client(session, line)
+    client.meta.events.register("before-send.sts", _catch)
+    with pytest.raises(CaughtError) as caught:
+        worker._ask(client, line)
+    return caught.value
+
+
+def of(**changes: Any) -> Order:  # noqa: ANN401
+    return Order(replace(profile(), **changes), token())
+
+
+def test_the_first_call_is_unsigned_and_has_exactly_what_sts_needs() -> None:
+    request = sent(of())
+    assert "authorization" not in request.headers
+    assert "x-amz-security-token" not in request.headers
+    assert request.body == {
+        "Action": "AssumeRoleWithWebIdentity",
+        "Version": "2011-06-15",
+        "RoleArn": profile().role_arn,
+        "RoleSessionName": "default-aws-test",
+        "DurationSeconds": "3600",
+        "WebIdentityToken": token().raw,
+    }, "ProviderId, for one, must stay out"
+
+
+def test_a_session_policy_and_managed_ones_go_along() -> None:
+    body = sent(of(policy="{}", policy_arns=("arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/B"))).body
+    assert body["Policy"] == "{}"
+    assert (body["PolicyArns.member.1.arn"], body["PolicyArns.member.2.arn"]) == (
+        "arn:aws:iam::aws:policy/A",
+        "arn:aws:iam::aws:policy/B",
+    )
+
+
+def test_a_chained_call_is_signed_by_its_source_and_has_no_token() -> None:
+    order = Order(replace(profile("b"), source="a", external_id="id", session_tags=True), token(), credentials(7))
+    request = sent(order)
+    assert f"Credential={credentials(7).access_key_id}/" in request.headers["authorization"]
+    assert request.headers["x-amz-security-token"] == credentials(7).session_token
+    assert request.body["Action"] == "AssumeRole"
+    assert request.body["ExternalId"] == "id"
+    assert (request.body["Tags.member.1.Key"], request.body["Tags.member.1.Value"]) == (
+        "kubernetes-namespace",
+        "default",
+    )
+    assert "WebIdentityToken" not in request.body
+
+
+def test_session_tags_are_off_by_default() -> None:
+    body = sent(Order(replace(profile("b"), source="a"), token(), credentials(7))).body
+    assert not any(name.startswith("Tags") for name in body)
+
+
+@pytest.mark.parametrize(
+    ("changes", "host"),
+    [
+        ({"region": "eu-central-1"}, "sts.eu-central-1.amazonaws.com"),
+        ({"region": "us-east-1"}, "sts.us-east-1.amazonaws.com"),
+        ({"region": ""}, "sts.amazonaws.com"),
+        ({"region": "us-east-1", "fips": True}, "sts-fips.us-east-1.amazonaws.com"),
+        ({"region": "eu-central-1", "dual_stack": True}, "sts.eu-central-1.api.aws"),
+        ({"region": "us-east-1", "fips": True, "dual_stack": True}, "sts-fips.us-east-1.api.aws"),
+        ({"region": "us-gov-west-1"}, "sts.us-gov-west-1.amazonaws.com"),
+        ({"region": "cn-north-1"}, "sts.cn-north-1.amazonaws.com.cn"),
+        ({"endpoint_url": "https://vpce-1.sts.eu-central-1.vpce.amazonaws.com"}, "vpce-1.sts.eu-central-1.vpce.amazonaws.com"),  # noqa: E501 - AWS's own length
+    ],
+)  # fmt: skip
+def test_the_endpoint_is_that_of_the_region_unless_settings_say_otherwise(changes: dict[str, Any], host: str) -> None:
+    url = urlsplit(sent(of(**changes)).url)
+    assert (url.scheme, url.hostname) == ("https", host)
+
+
+def test_the_worker_looks_for_no_credentials_of_its_own() -> None:
+    """It would find the endpoint that we serve, and ask us for what it is to fetch."""
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as sts:
+        sts_port, our_port = sts.getsockname()[1], ours.getsockname()[1]
+        sts.close()
+        ours.setblocking(False)  # noqa: FBT003 - the name of the method says what it is
+        environment = worker_environment({}) | {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{our_port}/v1/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x" * 43,
+        }
+        line = ExchangeClient(FakeClock(), {})._line(of(endpoint_url=f"http://127.0.0.1:{sts_port}"))
+
+        async def story() -> dict[str, Any]:
+            async with start_worker(COMMAND, environment) as child:
+                assert await child.receive() == {"ready": True}
+                child.send({"orders": [line]})
+                return await child.receive()
+
+        assert asyncio.run(story())["failed"]["outcome"] == "unreachable"
+        with pytest.raises(BlockingIOError):
+            ours.accept()
