@@ -64,9 +64,11 @@ layers: $(READY)
 
 drift: $(READY)
 	$(BIN)/python scripts/generate.py --check
+	$(BIN)/python scripts/mutants.py --check
 
 generate: $(READY)  ## write the documents that are made from the code
 	$(BIN)/python scripts/generate.py
+	$(BIN)/python scripts/mutants.py --document
 
 unit: $(READY)
 	$(PYTEST) -q -n 2 tests/unit tests/property tests/local tests/test_architecture.py

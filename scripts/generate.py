@@ -126,11 +126,11 @@ def metrics() -> str:
     lines = [
         "# Metrics of `aws-oidc-sidecar run`\n",
         NOTE.format(source="`sidecar/metrics.py`")
-        + "`GET /metrics` of the admin port, in the Prometheus text format. Every series is there from the first scrape, "
-        "with 0, so that a rate sees the first increase. Times are wall-clock seconds since 1970, not ages. Nothing "
-        "secret is in a label, and no label has values that an outsider chooses. Namespace and pod come from the "
-        "scrape.\n\nThe queries show what a metric is for; their thresholds fit a session of one hour. A histogram also "
-        f"has `_bucket`, `_sum` and `_count`. The Python client adds {others}.\n",
+        + "`GET /metrics` of the admin port, in the Prometheus text format. Every series is there from the first "
+        "scrape, with 0, so that a rate sees the first increase. Times are wall-clock seconds since 1970, not ages. "
+        "Nothing secret is in a label, and no label has values that an outsider chooses. Namespace and pod come from "
+        "the scrape.\n\nThe queries show what a metric is for; their thresholds fit a session of one hour. A histogram "
+        f"also has `_bucket`, `_sum` and `_count`. The Python client adds {others}.\n",
         "| metric | type | labels | what it is |",
         "|---|---|---|---|",
         *(_row(name, family) for name, family in own.items()),

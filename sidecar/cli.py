@@ -114,7 +114,7 @@ def _run(settings: Settings, load: Callable[[], Settings], environment: Mapping[
     from sidecar.log import Event, LineThread, make_logger  # noqa: PLC0415
 
     clock = SystemClock()
-    lines = LineThread(sys.stderr)
+    lines = LineThread(sys.stderr, clock)
     logger = make_logger(settings.log_level, clock, lines)
 
     async def run() -> int:

@@ -77,5 +77,5 @@ FIRST_SET_WAIT_SECONDS: Final = 0.4
 # The CRT refuses answers over 10,000 bytes.
 BODY_MAX_BYTES: Final = 9_000
 AUTH_TOKEN_BYTES: Final = 32
-# SIGTERM ends the daemon within 2 s; this is what an answer in flight gets.
-DRAIN_SECONDS: Final = 0.5
+# SIGTERM ends the daemon within 2 s. Both listeners, the files and the log get this much, one after the other.
+DRAIN_SECONDS: Final = 0.35

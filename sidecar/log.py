@@ -5,6 +5,7 @@ value gets out by accident. None of the fields on it ever holds a token, a key o
 """
 
 import contextlib
+import json
 import queue
 import threading
 from enum import StrEnum
@@ -46,7 +47,7 @@ class Event(StrEnum):
 
 FIELDS: Final = frozenset({
     "account_id", "admin_port", "audience", "aws_code", "class", "endpoint_port", "error_type", "expires_at", "fix",
-    "http_status", "issuer", "key_id", "next_attempt_seconds", "next_step", "profile", "profiles", "reason",
+    "http_status", "issuer", "key_id", "lines", "next_attempt_seconds", "next_step", "profile", "profiles", "reason",
     "remaining_seconds", "role_arn", "seconds", "signal", "subject", "task", "version", "warning", "where",
 })  # fmt: skip
 """Every field that a line may have beside ``ts``, ``level`` and ``event``."""
@@ -74,10 +75,12 @@ class LineThread:
 
     Args:
         stream: where lines go.
+        clock: gives the time of the line that says how many were dropped.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
         self._stream = stream
+        self._clock = clock
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._dropped = 0
         # A daemon thread: a write that blocks for ever must not keep the process from ending.
@@ -90,7 +93,8 @@ class LineThread:
             self._dropped += 1
             return
         if self._dropped:
-            self._lines.put(f'{{"event": "{Event.LINES_DROPPED}", "level": "warning", "lines": {self._dropped}}}\n')
+            told = {"ts": round(self._clock.now().wall, 3), "lines": self._dropped, "event": Event.LINES_DROPPED}
+            self._lines.put(json.dumps(told | {"level": "warning"}) + "\n")
             self._dropped = 0
         self._lines.put(line)
 

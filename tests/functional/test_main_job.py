@@ -61,6 +61,7 @@ def test_the_answer_is_what_every_sdk_takes(fresh_world: World, run_sidecar: Run
 def test_it_listens_at_once_and_does_not_wait_for_sts(fresh_world: World, run_sidecar: Run) -> None:
     fresh_world.aws.faults.set(FaultKind.SLOW, seconds=3.0)
     sidecar = run_sidecar()
+    sidecar.wait_for("started")
     began = datetime.now(UTC)  # noqa: TID251 - a measurement of real time
     answer = sidecar.get()
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")

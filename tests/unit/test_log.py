@@ -35,7 +35,7 @@ def test_the_level_decides_what_is_written(level: str, lines: int) -> None:
 
 def test_lines_are_written_in_order_by_the_end() -> None:
     stream = io.StringIO()
-    lines = LineThread(stream)
+    lines = LineThread(stream, FakeClock(wall=5.0))
     for number in range(100):
         lines.write(f"{number}\n")
     lines.stop(5)
@@ -58,7 +58,7 @@ class Stalled(io.StringIO):
 
 def test_a_reader_that_stalls_blocks_nobody_and_what_was_dropped_is_counted() -> None:
     stream = Stalled()
-    lines = LineThread(stream)
+    lines = LineThread(stream, FakeClock(wall=5.0))
     for _ in range(3_000):
         lines.write("x\n")
     stream.go.set()
@@ -69,13 +69,15 @@ def test_a_reader_that_stalls_blocks_nobody_and_what_was_dropped_is_counted() ->
     *before, dropped, after = stream.getvalue().splitlines()
     assert set(before) == {"x"}
     assert 1_000 <= len(before) <= 1_001
-    assert json.loads(dropped) == {"event": "lines_dropped", "level": "warning", "lines": 3_000 - len(before)}
+    assert json.loads(dropped) == {
+        "ts": 5.0, "event": "lines_dropped", "level": "warning", "lines": 3_000 - len(before),
+    }  # fmt: skip
     assert after == "after"
 
 
 def test_a_stream_that_stays_stalled_is_not_waited_for() -> None:
     stream = Stalled()
-    lines = LineThread(stream)
+    lines = LineThread(stream, FakeClock(wall=5.0))
     lines.write("x\n")
     assert not lines.stop(0.05)
     stream.go.set()
@@ -86,6 +88,6 @@ def test_a_reader_that_is_gone_is_no_error() -> None:
         def write(self, _line: str, /) -> int:
             raise BrokenPipeError
 
-    lines = LineThread(Gone())
+    lines = LineThread(Gone(), FakeClock())
     lines.write("x\n")
     assert lines.stop(5)
