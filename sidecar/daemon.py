@@ -28,10 +28,10 @@ from sidecar.endpoint.state import FileThread, Persistence
 from sidecar.errors import SettingsError, StartError, TokenError
 from sidecar.exchange.client import ExchangeClient
 from sidecar.journal import Journal
-from sidecar.limits import DRAIN_SECONDS
+from sidecar.limits import DRAIN_SECONDS, STATE_LOAD_SECONDS
 from sidecar.log import Event, Logger
 from sidecar.metrics import CONTENT_TYPE, Metrics
-from sidecar.model import Profile, Token
+from sidecar.model import Grant, Profile, Token
 from sidecar.tokens.watch import ContentReader, FileWatcher, TokenReader
 
 __all__ = ("EXIT_BUG", "Daemon")
@@ -125,13 +125,10 @@ class Daemon:
             address=self._settings.admin_address,
         )
         self._metrics.read_server(server)
-        now = self._clock.now()
-        for name, grant in self._persistence.load(now).items():
-            self._keeper.load(name, grant)
-            self._journal.loaded(name, grant, now)
-        self._store.subscribe(self._persistence.changed)
         stack.callback(self._files.stop, DRAIN_SECONDS)
         self._files.start()
+        await self._load_state()
+        self._store.subscribe(self._persistence.changed)
         keeper = asyncio.create_task(self._keeper.run(), name="keeper")
         keeper.add_done_callback(self._task_ended)
         stack.push_async_callback(_cancel, keeper)
@@ -152,6 +149,26 @@ class Daemon:
         )
         for warning in self._settings.warnings:
             self._log.warning(Event.SETTING_UNWISE, warning=warning)
+
+    async def _load_state(self) -> None:
+        """Serve what was held before a restart; a state volume that hangs is not waited for."""
+        now = self._clock.now()
+        found: asyncio.Future[dict[str, Grant]] = self._loop.create_future()
+
+        def load() -> None:
+            grants = self._persistence.load(now)
+            self.soon(lambda: None if found.done() else found.set_result(grants))
+
+        self._files.submit(load)
+        try:
+            async with asyncio.timeout(STATE_LOAD_SECONDS):
+                grants = await found
+        except TimeoutError:
+            self._journal.state_not_kept("it does not answer")
+            return
+        for name, grant in grants.items():
+            self._keeper.load(name, grant)
+            self._journal.loaded(name, grant, now)
 
     def _watcher(self) -> FileWatcher:
         looks = {self._settings.token_file: TokenReader(self._settings.token_file, _OnLoop(self), self._clock).look}
@@ -220,7 +237,8 @@ class Daemon:
         return (True, "started") if self._started else self._readiness()
 
     def _signalled(self, number: signal.Signals) -> None:
-        self._log.info(Event.STOPPING, signal=number.name)
+        if not self._stop.is_set():
+            self._log.info(Event.STOPPING, signal=number.name)
         self._stop.set()
 
     def _hung_up(self) -> None:

@@ -77,5 +77,7 @@ FIRST_SET_WAIT_SECONDS: Final = 0.4
 # The CRT refuses answers over 10,000 bytes.
 BODY_MAX_BYTES: Final = 9_000
 AUTH_TOKEN_BYTES: Final = 32
+# Reading the state takes a millisecond; a volume that hangs must not keep the endpoint from listening.
+STATE_LOAD_SECONDS: Final = 0.5
 # SIGTERM ends the daemon within 2 s. Both listeners, the files and the log get this much, one after the other.
 DRAIN_SECONDS: Final = 0.35

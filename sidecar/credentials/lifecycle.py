@@ -157,6 +157,11 @@ def _renew(state: State, _event: Event, _now: Instant, _draw: Draw) -> Step:
     return _start(state, Phase.ACQUIRING if state.held is None else Phase.RENEWING)
 
 
+def _renew_in_flight(state: State, _event: Event, _now: Instant, _draw: Draw) -> Step:
+    # What is in flight may have been asked before whatever made somebody want this: if it fails, ask once more.
+    return replace(state, ticket_waits=True), ()
+
+
 def _loaded(state: State, event: Event, now: Instant, draw: Draw) -> Step:
     grant = cast("Loaded", event).grant
     held = hold(grant)
@@ -215,7 +220,7 @@ TABLE: Final[dict[tuple[Phase, type[Event]], Row]] = {
     (_P.ACQUIRING, Granted): Row(_granted, (_P.FRESH, _P.RETRYING, _P.ACQUIRING)),
     (_P.ACQUIRING, Failed): Row(_failed, (_P.RETRYING, _P.ACQUIRING)),
     (_P.ACQUIRING, Tick): Row(_tick_in_flight, (_P.ACQUIRING,)),
-    (_P.ACQUIRING, Renew): Row(_nothing, (_P.ACQUIRING,)),
+    (_P.ACQUIRING, Renew): Row(_renew_in_flight, (_P.ACQUIRING,)),
     (_P.RETRYING, TicketSeen): Row(_ticket_after_failure, (_P.ACQUIRING,)),
     (_P.RETRYING, Tick): Row(_tick_waiting, (_P.RETRYING, _P.ACQUIRING)),
     (_P.RETRYING, Renew): Row(_renew, (_P.ACQUIRING,)),
@@ -226,7 +231,7 @@ TABLE: Final[dict[tuple[Phase, type[Event]], Row]] = {
     (_P.RENEWING, Granted): Row(_granted, (_P.FRESH, _P.KEEPING, _P.RETRYING, _P.RENEWING, _P.ACQUIRING)),
     (_P.RENEWING, Failed): Row(_failed, (_P.KEEPING, _P.RETRYING, _P.RENEWING, _P.ACQUIRING)),
     (_P.RENEWING, Tick): Row(_tick_in_flight, (_P.RENEWING, _P.ACQUIRING)),
-    (_P.RENEWING, Renew): Row(_nothing, (_P.RENEWING,)),
+    (_P.RENEWING, Renew): Row(_renew_in_flight, (_P.RENEWING,)),
     (_P.KEEPING, TicketSeen): Row(_ticket_after_failure, (_P.RENEWING,)),
     (_P.KEEPING, Tick): Row(_tick_waiting, (_P.KEEPING, _P.RETRYING, _P.RENEWING, _P.ACQUIRING)),
     (_P.KEEPING, Renew): Row(_renew, (_P.RENEWING, _P.ACQUIRING)),

@@ -95,7 +95,7 @@ class State:
         success_mono: when the last exchange succeeded.
         failures: how many exchanges in a row have failed.
         failure: the last failure, until the next success.
-        ticket_waits: a ticket came while an exchange with an older one was in flight.
+        ticket_waits: a ticket or a wish to renew came during an exchange: if that fails, ask again at once.
         ever_held: a set was held once.
         refresh_on_rotation: exchange for a new ticket though the set is not due.
     """

@@ -10,16 +10,24 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sidecar.clock import Clock
-from sidecar.errors import Failure, Outcome
+from sidecar.errors import Failure, Outcome, Retry
 from sidecar.exchange.classify import classify, local_failure
 from sidecar.exchange.process import COMMAND, Worker, start_worker, worker_environment
 from sidecar.exchange.session_name import session_name
-from sidecar.limits import STS_ATTEMPT_SECONDS, WORKER_READY_SECONDS
+from sidecar.limits import BODY_MAX_BYTES, STS_ATTEMPT_SECONDS, WORKER_READY_SECONDS
 from sidecar.model import Credentials, Grant, Order, account_of
 
 __all__ = ("ExchangeClient",)
 
 _CREDENTIAL_FIELDS: Final = ("access_key_id", "secret_access_key", "session_token")
+# What the endpoint's body has beside the three: names, expiry, account, role.
+_REST_OF_BODY_BYTES: Final = 1_000
+_TOO_LARGE: Final = Failure(
+    Outcome.BAD_ANSWER,
+    Retry.PERMANENT,
+    "the set is larger than SDKs read: shorten the session policy, its ARNs or the tags",
+    "TooLarge",
+)
 # Between STS's Date header and the moment that it counts from.
 _SLACK_SECONDS: Final = 300.0
 # 9999-12-31T23:59:59Z: no later moment can be written as clients read it.
@@ -137,6 +145,8 @@ class ExchangeClient:
             for name in _CREDENTIAL_FIELDS
         ):
             return local_failure(Outcome.BAD_ANSWER, "IncompleteCredentials")
+        if sum(len(granted[name]) for name in _CREDENTIAL_FIELDS) > BODY_MAX_BYTES - _REST_OF_BODY_BYTES:
+            return _TOO_LARGE
         expires_at = granted["expires_at"]
         sts_time = granted["sts_time"]
         began_at = self._clock.now().wall if sts_time is None else sts_time
@@ -153,7 +163,8 @@ class ExchangeClient:
             access_key_id=granted["access_key_id"],
             secret_access_key=granted["secret_access_key"],
             session_token=granted["session_token"],
-            expires_at=int(expires_at),
+            # Without STS's own time an expiry years ahead is not believed either: clients would never come back.
+            expires_at=int(min(expires_at, began_at + asked)),
             role_arn=order.profile.role_arn,
             account_id=account_of(str(granted["assumed_role_arn"])) or account_of(order.profile.role_arn),
         )

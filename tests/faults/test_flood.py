@@ -16,7 +16,7 @@ from tests.faults.watch import CLOCK, ask
 STUCK = 1_000
 REQUESTS = 400
 P99_SECONDS = 0.1
-FLOOD_LEAST = 300
+FLOOD_LEAST = 100
 ROUNDS = 3
 """A real delay is there in every round; one that comes from what else this machine does is not."""
 
@@ -99,6 +99,9 @@ def test_a_live_client_beside_a_flood_of_the_admin_port(case: Case, figure: Figu
     with _flood(case.sidecar.admin_port, "/metrics", what):
         case.sidecar.wait(0.3)
         _judge(case, figure, f"admin port flooded with {what}")
+        held = len(list(Path(f"/proc/{case.sidecar.process.pid}/fd").iterdir()))
+    # 16 connections of the flood, and what every daemon has open.
+    assert held < 16 + 24
 
 
 @pytest.mark.parametrize("what", ["requests", "connections", "half"])
@@ -107,14 +110,6 @@ def test_a_live_client_beside_a_flood_without_the_auth_token(case: Case, figure:
     with _flood(case.sidecar.port, "/v1/credentials/default", what):
         case.sidecar.wait(0.3)
         _judge(case, figure, f"endpoint flooded with {what}")
-
-
-def test_a_probe_beside_half_requests_on_the_admin_port(case: Case, figure: Figure) -> None:
-    case.start_with_set()
-    case.watch.close()
-    with _flood(case.sidecar.admin_port, "/livez", "half"):
-        case.sidecar.wait(0.3)
-        _judge(case, figure, "a probe, admin port flooded with half requests", "/livez")
 
 
 def test_a_set_is_renewed_beside_a_flood_of_both_ports(case: Case) -> None:

@@ -303,6 +303,8 @@ def test_a_renewal_on_demand_waits_for_nothing_but_a_ticket_and_the_exchange_in_
     assert retrying.happens(Renew()) == (START,)
     assert retrying.state.phase is Phase.ACQUIRING
     assert retrying.happens(Renew()) == ()
+    assert retrying.failed(DENIED) == (START,), "what was in flight may have been asked too early"
+    assert retrying.failed(DENIED) == ()
     without_ticket = fresh()
     without_ticket.state = replace(without_ticket.state, ticket=None)
     assert without_ticket.happens(Renew()) == ()

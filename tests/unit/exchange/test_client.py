@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar.clock import SystemClock
-from sidecar.errors import Failure, Outcome
+from sidecar.errors import Failure, Outcome, Retry
 from sidecar.exchange.client import ExchangeClient
 from sidecar.exchange.process import worker_environment
 from sidecar.model import Grant, Order
@@ -117,6 +117,18 @@ def test_a_set_that_nobody_can_use_is_a_bad_answer(changes: dict[str, Any]) -> N
     ((_, result),) = run(script({"profile": "default", "granted": granted(**changes)}))
     assert isinstance(result, Failure)
     assert result.outcome is Outcome.BAD_ANSWER
+
+
+def test_a_set_that_no_client_could_read_is_refused_before_it_replaces_one_that_can() -> None:
+    ((_, result),) = run(script({"profile": "default", "granted": granted(session_token="k" * 9_000)}))
+    assert isinstance(result, Failure)
+    assert (result.code, result.retry) == ("TooLarge", Retry.PERMANENT)
+
+
+def test_an_expiry_years_ahead_is_not_handed_on() -> None:
+    ((_, result),) = run(script({"profile": "default", "granted": granted(expires_at=4_102_444_800, sts_time=None)}))
+    assert isinstance(result, Grant)
+    assert result.credentials.expires_at < time.time() + 3_700  # noqa: TID251 - what a client would compare with
 
 
 @pytest.mark.parametrize(
