@@ -1,106 +1,19 @@
 """The keeper on a real event loop, with a fake clock and an exchanger that a test answers by hand."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from sidecar.clock import Instant
-from sidecar.credentials.keeper import Keeper
-from sidecar.credentials.states import Phase, State
-from sidecar.credentials.store import Store
-from sidecar.errors import Failure, Outcome, Retry
-from sidecar.model import Grant, Order
-from tests.helpers.clock import FakeClock
+from sidecar.credentials.states import Phase
+from sidecar.errors import Outcome
+from tests.helpers.keeper_world import FAILURE, KeeperWorld
 from tests.helpers.values import grant, profile, token
-
-FAILURE = Failure(Outcome.ACCESS_DENIED, Retry.PERMANENT, "hint")
-Result = tuple[str, Grant | Failure]
-
-
-class HandExchanger:
-    """Implements ``Exchanger``; each exchange gives what the test puts, in its order."""
-
-    def __init__(self) -> None:
-        self.orders: list[Sequence[Order]] = []
-        self.results: asyncio.Queue[Result] = asyncio.Queue()
-        self.flights = 0
-        self.at_once = 0
-        self.open = 0
-
-    async def exchange(self, more: Callable[[], Sequence[Order]]) -> AsyncGenerator[Result]:
-        self.flights += 1
-        self.open += 1
-        self.at_once = max(self.at_once, self.open)
-        try:
-            while orders := more():
-                self.orders.append(orders)
-                for _ in orders:
-                    yield await self.results.get()
-        finally:
-            self.open -= 1
-
-
-class Notes:
-    """Implements ``Observer``; remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def exchange_started(self, profiles: Sequence[str]) -> None:
-        self.lines.append(f"started {' '.join(profiles)}")
-
-    def exchange_ended(
-        self, profile: str, result: Grant | Failure, seconds: float, now: Instant, *, before: State, after: State
-    ) -> None:
-        assert seconds >= 0
-        assert now.mono > 0
-        assert before.phase in {Phase.ACQUIRING, Phase.RENEWING}
-        self.lines.append(f"{profile} {type(result).__name__} {after.phase}")
-
-    def withdrawn(self, profile: str, state: State) -> None:
-        self.lines.append(f"{profile} withdrawn {state.phase}")
-
-
-class World:
-    """A keeper for these profiles; ``b<a`` is a profile b that is chained to a."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = {name: source for name, _, source in (given.partition("<") for given in names)}
-        self.clock = FakeClock()
-        self.store = Store(self.names)
-        self.exchanger = HandExchanger()
-        self.notes = Notes()
-        self.keeper = Keeper(
-            [replace(profile(name), source=source) for name, source in self.names.items()],
-            self.store,
-            self.exchanger,
-            clock=self.clock,
-            draw=lambda: 0.5,
-            observer=self.notes,
-        )
-        self.task = asyncio.create_task(self.keeper.run())
-
-    async def settle(self) -> None:
-        """Let everything that is ready run."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-    async def gives(self, name: str, number: int) -> None:
-        await self.exchanger.results.put((name, grant(number, wall=self.clock.wall, mono=self.clock.mono)))
-        await self.settle()
-
-    async def stop(self) -> None:
-        self.task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await self.task
-        assert self.exchanger.open == 0, "an exchange outlived the keeper"
 
 
 def test_a_token_becomes_a_served_set() -> None:
     async def story() -> None:
-        world = World("default")
+        world = KeeperWorld("default")
         await world.settle()
         world.keeper.token_seen(token())
         await world.settle()
@@ -116,7 +29,7 @@ def test_a_token_becomes_a_served_set() -> None:
 
 def test_all_profiles_that_are_due_share_one_exchange_and_each_is_served_as_it_comes() -> None:
     async def story() -> None:
-        world = World("a", "b", "c")
+        world = KeeperWorld("a", "b", "c")
         world.keeper.token_seen(token())
         await world.settle()
         assert [[order.profile.name for order in orders] for orders in world.exchanger.orders] == [["a", "b", "c"]]
@@ -134,7 +47,7 @@ def test_all_profiles_that_are_due_share_one_exchange_and_each_is_served_as_it_c
 
 def test_what_becomes_due_during_an_exchange_waits_for_its_end() -> None:
     async def story() -> None:
-        world = World("a", "b")
+        world = KeeperWorld("a", "b")
         world.keeper.token_seen(token("1.1.1"))
         await world.settle()
         await world.exchanger.results.put(("a", FAILURE))
@@ -152,7 +65,7 @@ def test_what_becomes_due_during_an_exchange_waits_for_its_end() -> None:
 
 def test_a_set_that_ran_out_is_withdrawn_from_the_store() -> None:
     async def story() -> None:
-        world = World("default")
+        world = KeeperWorld("default")
         world.keeper.token_seen(token())
         await world.settle()
         await world.gives("default", 1)
@@ -168,7 +81,7 @@ def test_a_set_that_ran_out_is_withdrawn_from_the_store() -> None:
 
 def test_a_bug_in_an_exchange_ends_the_keeper() -> None:
     async def story() -> None:
-        world = World("default")
+        world = KeeperWorld("default")
         world.keeper.token_seen(token())
         await world.settle()
         await world.exchanger.results.put(("nobody", FAILURE))
@@ -180,7 +93,7 @@ def test_a_bug_in_an_exchange_ends_the_keeper() -> None:
 
 def test_cancelling_ends_the_exchange_in_flight_first() -> None:
     async def story() -> None:
-        world = World("default")
+        world = KeeperWorld("default")
         world.keeper.token_seen(token())
         await world.settle()
         assert world.exchanger.open == 1
@@ -191,7 +104,7 @@ def test_cancelling_ends_the_exchange_in_flight_first() -> None:
 
 def test_a_chained_profile_pays_with_its_source_in_the_same_flight() -> None:
     async def story() -> None:
-        world = World("base", "b<base", "c<base", "d<c")
+        world = KeeperWorld("base", "b<base", "c<base", "d<c")
         world.keeper.token_seen(token())
         await world.settle()
         await world.gives("base", 1)
@@ -221,7 +134,7 @@ def test_a_chained_profile_pays_with_its_source_in_the_same_flight() -> None:
 
 def test_a_chained_profile_is_not_asked_for_while_its_source_has_nothing() -> None:
     async def story() -> None:
-        world = World("base", "b<base")
+        world = KeeperWorld("base", "b<base")
         world.keeper.token_seen(token())
         await world.settle()
         await world.gives("base", 1)
@@ -243,7 +156,7 @@ def test_a_chained_profile_is_not_asked_for_while_its_source_has_nothing() -> No
 
 def test_a_changed_profile_starts_anew_and_one_that_is_as_it_was_keeps_its_set() -> None:
     async def story() -> None:
-        world = World("a", "b")
+        world = KeeperWorld("a", "b")
         world.keeper.token_seen(token())
         await world.settle()
         await world.gives("a", 1)
@@ -266,7 +179,7 @@ def test_a_changed_profile_starts_anew_and_one_that_is_as_it_was_keeps_its_set()
 
 def test_what_was_asked_for_a_profile_before_it_changed_is_dropped() -> None:
     async def story() -> None:
-        world = World("a", "b")
+        world = KeeperWorld("a", "b")
         world.keeper.token_seen(token())
         await world.settle()
         world.store.set_profiles(("a",))
@@ -284,7 +197,7 @@ def test_what_was_asked_for_a_profile_before_it_changed_is_dropped() -> None:
 
 def test_a_renewal_on_demand_exchanges_for_all() -> None:
     async def story() -> None:
-        world = World("a", "b")
+        world = KeeperWorld("a", "b")
         world.keeper.token_seen(token())
         await world.settle()
         await world.gives("a", 1)
@@ -299,7 +212,7 @@ def test_a_renewal_on_demand_exchanges_for_all() -> None:
 
 def test_a_loaded_set_is_served_and_is_what_chained_profiles_pay_with() -> None:
     async def story() -> None:
-        world = World("base", "b<base")
+        world = KeeperWorld("base", "b<base")
         world.keeper.load("base", grant(1))
         assert world.store.get("base") is not None
         world.keeper.token_seen(token())
