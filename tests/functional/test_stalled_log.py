@@ -3,8 +3,8 @@
 import fcntl
 import http.client
 import json
-import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +18,8 @@ def test_a_log_that_nobody_reads_stops_neither_answers_nor_sigterm(
 ) -> None:
     (tmp_path / "run" / "profiles" / "default").mkdir(parents=True)
     (tmp_path / "run" / "state").mkdir()
-    port = 30_000 + os.getpid() % 20_000
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     environment = {
         "AWS_ROLE_ARN": role_arn,
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(kubelet.path),
