@@ -174,6 +174,19 @@ class Case:
         self.start()
         return self.watch.until(lambda sample: sample.status == 200, "the first set").key
 
+    def settle(self) -> None:
+        """Wait until the set that is served is in the state volume: its thread writes some milliseconds later.
+
+        Raises:
+            TimeoutError: it does not get there.
+        """
+        file, key = self.state / "default.json", self.sidecar.get().json()["AccessKeyId"]
+        for _ in range(500):
+            if file.exists() and key in file.read_text():
+                return
+            self.sidecar.wait(0.01)
+        raise TimeoutError(f"the set is not in {file}")
+
     def kill(self) -> Promise | None:
         """End the daemon as the kernel does; return what it has served last."""
         self.watch.close()

@@ -118,6 +118,7 @@ def test_a_clock_that_flaps_loses_no_set(stepped: Case) -> None:
 
 
 def test_a_restart_while_the_clock_is_ahead_serves_nothing_that_it_calls_expired(stepped: Case) -> None:
+    stepped.settle()
     stepped.kill()
     _down(stepped)
     stepped.step_clock(TWO_HOURS)
@@ -133,6 +134,7 @@ def test_a_restart_while_the_clock_is_ahead_serves_nothing_that_it_calls_expired
 def test_a_restart_while_the_clock_is_behind_serves_the_same_set(stepped: Case) -> None:
     keys = stepped.watch.keys()
     began = CLOCK.now().mono
+    stepped.settle()
     stepped.kill()
     _down(stepped)
     stepped.step_clock(-TWO_HOURS)

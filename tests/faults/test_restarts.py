@@ -57,7 +57,7 @@ def test_kill_9_at_a_random_moment_loses_no_set(
     slowest = 0.0
     for number in range(ROUNDS):
         case.sidecar.wait_for("credentials_renewed")
-        case.watch.more(2)
+        case.settle()
         moment = ("at rest", "exchange in flight", "just renewed", "shortly after")[(seed + number) % 4]
         good = {next(reversed([sample.key for sample in case.watch.samples if sample.key]))}
         if moment != "at rest":
@@ -95,6 +95,7 @@ def test_kill_9_at_a_random_moment_loses_no_set(
 def test_at_rest_exactly_the_same_set_comes_back_with_the_same_token(case: Case, port: int) -> None:
     key = case.start_with_set()
     token = case.sidecar.auth_token
+    case.settle()
     promise = case.kill()
     case.world.aws.faults.set(FaultKind.DOWN)
     answer, _ = first_answer(case, port, token)
@@ -111,7 +112,7 @@ def test_a_kill_while_the_state_is_written_leaves_the_former_set(case: Case, por
     stuck = case.switch("stuck")
     key = case.start_with_set()
     token = case.sidecar.auth_token
-    case.watch.more(2)
+    case.settle()
     stuck.write_text(str(case.state))
     case.renew()
     case.watch.until(lambda sample: sample.key not in {"", key}, "a renewal")
@@ -136,7 +137,7 @@ def test_a_state_volume_that_hangs_does_not_keep_the_endpoint_from_answering(cas
 def test_leftovers_of_a_write_that_was_cut_do_not_matter(case: Case, port: int) -> None:
     key = case.start_with_set()
     token = case.sidecar.auth_token
-    case.watch.more(2)
+    case.settle()
     case.kill()
     whole = (case.state / "default.json").read_bytes()
     for number, cut in enumerate((0, 1, len(whole) // 2, len(whole) - 1)):
@@ -196,7 +197,7 @@ if os.geteuid() == 0:
 def test_a_state_file_that_is_not_as_written_is_ignored(case: Case, port: int, how: str) -> None:
     case.start_with_set()
     token = case.sidecar.auth_token
-    case.watch.more(2)
+    case.settle()
     case.kill()
     SPOILED[how](case.state / "default.json")
     case.world.aws.faults.set(FaultKind.DOWN)
@@ -213,7 +214,7 @@ def test_a_set_that_ran_out_while_nobody_ran_is_not_served(case: Case, port: int
     case.start_with_set()
     token = case.sidecar.auth_token
     promise = case.watch.promise
-    case.watch.more(2)
+    case.settle()
     case.kill()
     assert promise is not None
     time.sleep(max(0.0, promise.expires_at - 30 - CLOCK.now().wall))  # nothing runs that could tell when
@@ -225,7 +226,7 @@ def test_a_set_that_ran_out_while_nobody_ran_is_not_served(case: Case, port: int
 def test_a_set_of_another_role_is_not_served(case: Case, port: int) -> None:
     case.start_with_set()
     token = case.sidecar.auth_token
-    case.watch.more(2)
+    case.settle()
     case.kill()
     other = case.world.set_up_trust(role="AnotherRole")
     case.environment["AWS_ROLE_ARN"] = other
@@ -241,7 +242,7 @@ def test_a_set_of_another_role_is_not_served(case: Case, port: int) -> None:
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 43 + b"\n", b"\xff" * 43, b"x" * 5000])
 def test_an_auth_token_that_is_none_of_ours_is_replaced(case: Case, port: int, content: bytes) -> None:
     case.start_with_set()
-    case.watch.more(2)
+    case.settle()
     case.kill()
     case.sidecar.profile_directory.joinpath("auth-token").write_bytes(content)
     case.world.aws.faults.set(FaultKind.DOWN)
