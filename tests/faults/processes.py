@@ -85,6 +85,8 @@ class ProcessWatch:
 
     def _appeared(self, child: int) -> None:
         number = self._signal
+        if number is signal.SIGSTOP and self._is_ours_still(child):
+            return  # its parent waits for its exec, and so would hang with it: the next look finds it again
         if number is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
@@ -93,6 +95,12 @@ class ProcessWatch:
         with self._news:
             self.seen.add(child)
             self._news.notify_all()
+
+    def _is_ours_still(self, child: int) -> bool:
+        try:
+            return Path(f"/proc/{child}/cmdline").read_bytes() == Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return False
 
     def _children(self) -> list[int]:
         try:
