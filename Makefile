@@ -33,7 +33,7 @@ test: $(READY)  ## all tests that need Python and make alone
 	$(PYTEST) -n 4 --dist worksteal $(ARGS)
 
 faults: $(READY)  ## every fault in every phase against the real process: minutes (needs root)
-	$(PYTEST) -q tests/faults --ignore tests/faults/test_flood.py -n 6
+	$(PYTEST) -q tests/faults --ignore tests/faults/test_flood.py -n 4
 	$(PYTEST) -q tests/faults/test_flood.py
 
 mutants: $(READY)  ## break the code on purpose, invariant by invariant: each break must fail a test
