@@ -6,8 +6,6 @@ import os
 import signal
 import sys
 import tempfile
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,7 +165,7 @@ class Case:
     @property
     def addresses(self) -> Addresses:
         """Of the daemon that runs now."""
-        return Addresses(self.sidecar.port, self.sidecar.admin_port, self.sidecar.auth_token)
+        return Addresses(self.sidecar.port, self.sidecar.admin_port, self.sidecar.auth_token, self.sidecar.process.pid)
 
     def start_with_set(self) -> str:
         """Start the daemon, and return the access key id of the first set that it serves."""
@@ -182,7 +180,7 @@ class Case:
         """
         file, key = self.state / "default.json", self.sidecar.get().json()["AccessKeyId"]
         for _ in range(500):
-            if file.exists() and key in file.read_text():
+            if file.is_file() and key.encode() in file.read_bytes():
                 return
             self.sidecar.wait(0.01)
         raise TimeoutError(f"the set is not in {file}")
@@ -234,18 +232,6 @@ class Case:
     def hold_token(self) -> None:
         """Have the kubelet not rotate any more until it heals."""
         self.kubelet.misbehave(Misbehaviour.STALE)
-
-    def exchange_without_the_daemon(self) -> None:
-        """Do what the daemon does, so that STS has seen this issuer's keys."""
-        query = {
-            "Action": "AssumeRoleWithWebIdentity",
-            "Version": "2011-06-15",
-            "RoleArn": self.role_arn,
-            "RoleSessionName": "before",
-            "WebIdentityToken": self.kubelet.path.read_text(),
-        }
-        with urllib.request.urlopen(self.world.aws.url, urllib.parse.urlencode(query).encode(), timeout=10) as answer:
-            assert answer.status == 200
 
     def deny(self) -> None:
         """Have the role's trust policy name another ServiceAccount."""

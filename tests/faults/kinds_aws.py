@@ -1,5 +1,7 @@
 """What AWS and the issuer can do wrong."""
 
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 
 from examples.local.faults import FaultKind
@@ -25,9 +27,22 @@ def _sts(kind: FaultKind, outcome: str, what: str) -> Fault:
     )
 
 
+def _exchange_without_the_daemon(case: Case) -> None:
+    """Do what the daemon does, so that STS has seen this issuer's keys."""
+    query = {
+        "Action": "AssumeRoleWithWebIdentity",
+        "Version": "2011-06-15",
+        "RoleArn": case.role_arn,
+        "RoleSessionName": "before",
+        "WebIdentityToken": case.kubelet.path.read_text(),
+    }
+    with urllib.request.urlopen(case.world.aws.url, urllib.parse.urlencode(query).encode(), timeout=10) as answer:
+        assert answer.status == 200
+
+
 def _serve_an_old_key_set(case: Case) -> None:
     """Have STS use the key set from before the key that signs now."""
-    case.exchange_without_the_daemon()
+    _exchange_without_the_daemon(case)
     case.world.aws.faults.set(FaultKind.STALE_JWKS)
     case.world.issuer.rotate_key()
     case.kubelet.rotate_now()

@@ -37,9 +37,12 @@ def _limit(case: Case, which: int, soft: int) -> None:
 
 
 def _few_descriptors(case: Case) -> None:
-    # Room for the connections of the watch, and none for the pipes of a worker.
-    open_now = len(list(Path(f"/proc/{case.sidecar.process.pid}/fd").iterdir()))
-    _limit(case, resource.RLIMIT_NOFILE, open_now + 3)
+    # Room for one connection of the watch at a time, and none for the pipes of a worker.
+    counts = []
+    for _ in range(10):
+        case.watch.more(1)
+        counts.append(len(list(Path(f"/proc/{case.sidecar.process.pid}/fd").iterdir())))
+    _limit(case, resource.RLIMIT_NOFILE, min(counts) + 2)
 
 
 def _stop_daemon(case: Case) -> None:

@@ -68,14 +68,17 @@ def _no_fork(switch: Path) -> None:
     """Have no process to be had, as at a pod's limit of processes: RLIMIT_NPROC does not bind root."""
     import subprocess  # noqa: PLC0415 - as in main
 
-    real: Any = subprocess._fork_exec  # type: ignore[attr-defined] # no public name stands between Popen and fork
+    def failing(real: Any) -> Any:  # noqa: ANN401 - what the kernel is asked by, with two dozen arguments
+        def start(*arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as above
+            if switch.exists():
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return int(real(*arguments, **named))
 
-    def fork_exec(*arguments: Any) -> int:  # noqa: ANN401 - two dozen, passed on
-        if switch.exists():
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return int(real(*arguments))
+        return start
 
-    subprocess._fork_exec = fork_exec  # type: ignore[attr-defined] # as above
+    # Popen has no public name between itself and the kernel, and takes either way, by Python's version.
+    subprocess._fork_exec = failing(subprocess._fork_exec)  # type: ignore[attr-defined] # as above
+    os.posix_spawn = failing(os.posix_spawn)
 
 
 def _no_inotify(switch: Path) -> None:

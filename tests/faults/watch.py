@@ -4,9 +4,10 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from examples.local.records import KeySet
@@ -28,11 +29,12 @@ PATIENCE_SECONDS = 75.0
 
 
 class Addresses(NamedTuple):
-    """Where and how to ask."""
+    """Where and how to ask, and whom."""
 
     port: int
     admin_port: int
     auth_token: str
+    pid: int
 
 
 class Answer(NamedTuple):
@@ -77,6 +79,35 @@ def ask(port: int, path: str, token: str = "", timeout: float = 5.0) -> Answer:
     return Answer(status, body, began.wall, CLOCK.now().mono - began.mono)
 
 
+class Starvation:
+    """How long this process and a daemon wait for a processor: what a busy machine does is nobody's slow answer.
+
+    Args:
+        pid: the daemon.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._daemon = Path(f"/proc/{pid}/task/{pid}")
+        self._before = self._waits()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._before = self._waits()
+
+    def seconds(self) -> float:
+        """Return the seconds since ``restart`` that the daemon waited, and that thread of ours that waited longest."""
+        delays = {task: wait - self._before.get(task, 0.0) for task, wait in self._waits().items()}
+        return delays.pop(self._daemon, 0.0) + max(delays.values(), default=0.0)
+
+    def _waits(self) -> dict[Path, float]:
+        found = {}
+        for task in (self._daemon, *Path("/proc/self/task").iterdir()):
+            with suppress(OSError):
+                # Documentation/scheduler/sched-stats.rst: time on the processor, time waiting for one, both in ns.
+                found[task] = int((task / "schedstat").read_text().split()[1]) / 1e9
+        return found
+
+
 class Watch:
     """A thread that asks for credentials, readiness and liveness every 50 ms, from its start to ``close``.
 
@@ -103,6 +134,7 @@ class Watch:
         self._addresses = addresses
         self._issued = issued
         self._offset = wall_offset
+        self._starvation = Starvation(addresses.pid)
         self._excused = False
         self._news = threading.Condition()
         self._stopped = threading.Event()
@@ -163,6 +195,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):
+            self._starvation.restart()
             before = self._credentials()
             ready = self._ask(self._addresses.admin_port, "/readyz")
             after = self._credentials()
@@ -187,7 +220,7 @@ class Watch:
             self.slowest_seconds = max(self.slowest_seconds, answer.seconds)
             if answer.status == 0:
                 self._violated(f"I5: no answer to {path}: {answer.body.decode()}")
-            elif answer.seconds > ANSWER_SECONDS:
+            elif answer.seconds > ANSWER_SECONDS and answer.seconds - self._starvation.seconds() > ANSWER_SECONDS:
                 self._violated(f"I5: {path} answered after {answer.seconds:.2f} s")
         if answer.status != 200 or path != "/v1/credentials/default":
             self.bodies.add(answer.body)
