@@ -24,6 +24,10 @@ def main() -> int:
         from sidecar.check import check  # noqa: PLC0415
 
         return check(sys.argv[2:])
+    if sys.argv[1:2] == ["credential-process"] and "--direct" not in sys.argv:
+        from sidecar.shim import main as credential_process  # noqa: PLC0415
+
+        return credential_process(sys.argv[2:], os.environ)
     import signal  # noqa: PLC0415 - it brings enum, which a probe need not pay for
 
     signal.signal(signal.SIGTERM, _leave)

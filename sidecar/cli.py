@@ -12,14 +12,27 @@ from pathlib import Path
 
 from sidecar import __version__
 from sidecar.config import Settings, resolve
-from sidecar.errors import SettingsError, StartError
-from sidecar.options import OPTIONS
+from sidecar.errors import Outcome, SettingsError, StartError, TokenError
+from sidecar.options import OPTIONS, Option
 from sidecar.profiles import PROFILES_MAX_BYTES
 
 __all__ = ("main",)
 
 PROGRAM = "aws-oidc-sidecar"
-EXIT_GOOD, EXIT_USAGE, EXIT_BUG = 0, 2, 70
+EXIT_GOOD, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_ISSUER, EXIT_BUG = 0, 2, 3, 4, 5, 70
+# What one exchange is decided by; the rest of the options is the daemon's.
+_DIRECT_OPTIONS = tuple(option for option in OPTIONS if option.name in {
+    "role-arn", "profiles-file", "token-file", "role-session-name", "cluster", "duration", "region", "sts-endpoint",
+    "allow-http-sts", "fips", "dual-stack",
+})  # fmt: skip
+_DIRECT_EXITS = {
+    Outcome.UNREACHABLE: EXIT_UNREACHABLE,
+    Outcome.TIMEOUT: EXIT_UNREACHABLE,
+    Outcome.BAD_ANSWER: EXIT_UNREACHABLE,
+    Outcome.INVALID_IDENTITY_TOKEN: EXIT_ISSUER,
+    Outcome.ISSUER_UNREACHABLE: EXIT_ISSUER,
+    Outcome.WORKER_FAILED: EXIT_BUG,
+}
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
@@ -34,18 +47,20 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     """
     given = _parser().parse_args(arguments)
     environment = os.environ if environment is None else environment
-    flags = {option.name: getattr(given, option.name.replace("-", "_")) for option in OPTIONS}
+    flags = {option.name: getattr(given, option.name.replace("-", "_"), None) for option in OPTIONS}
+
+    def load() -> Settings:
+        return resolve(flags, environment, _read)
+
     try:
-
-        def load() -> Settings:
-            return resolve(flags, environment, _read)
-
+        if given.command == "credential-process":
+            return _exchange_once(load(), given.profile, environment)
         settings = load()
         if given.check_config:
             _show(settings)
             return EXIT_GOOD
         return _run(settings, load, environment)
-    except (SettingsError, StartError) as error:
+    except (SettingsError, StartError, TokenError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return EXIT_USAGE
 
@@ -55,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         PROGRAM, description="AWS credentials for a Kubernetes pod from its own ServiceAccount token."
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     run = commands.add_parser(
         "run",
         help="watch the token, keep credentials fresh, serve them on loopback",
@@ -63,13 +78,32 @@ def _parser() -> argparse.ArgumentParser:
         "A flag wins over AWS_OIDC_SIDECAR_*, which wins over the variables of IRSA.",
     )
     run.add_argument("--check-config", action="store_true", help="print the settings and where each is from, and exit")
-    for option in OPTIONS:
-        default = "" if not option.default else f" (default {option.default})"
-        variables = ", ".join((option.variable, *option.others))
-        run.add_argument(f"--{option.name}", metavar="VALUE", help=f"{option.help}{default} [{variables}]")
+    _add_options(run, OPTIONS)
     # For --help only: ``__main__`` takes this command before anything is imported.
     commands.add_parser("check", help="ask the daemon beside us whether it holds credentials; for exec probes")
+    # Without --direct, ``__main__`` takes this one too.
+    direct = commands.add_parser(
+        "credential-process",
+        help="print credentials as an AWS credential_process does; with --direct without a daemon",
+        description="With --direct: exchanges the token here and prints the credentials, for a laptop or a CI runner "
+        "with a token file. Each call is a call of STS. Exit codes: 2 usage, configuration or token file, 3 STS cannot "
+        "be reached, 4 AWS refuses, 5 the issuer or its keys do not fit.",
+    )
+    direct.add_argument(
+        "--direct", action="store_true", required=True, help="exchange here; without it a daemon is asked"
+    )
+    direct.add_argument(
+        "--profile", metavar="NAME", default="", help="whose credentials (default: default, or the only one)"
+    )
+    _add_options(direct, _DIRECT_OPTIONS)
     return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
+    for option in options:
+        default = "" if not option.default else f" (default {option.default})"
+        variables = ", ".join((option.variable, *option.others))
+        parser.add_argument(f"--{option.name}", metavar="VALUE", help=f"{option.help}{default} [{variables}]")
 
 
 def _show(settings: Settings) -> None:
@@ -102,6 +136,27 @@ def _read(path: Path) -> str:
     if len(content) > PROFILES_MAX_BYTES:
         raise SettingsError(str(path), f"is over {PROFILES_MAX_BYTES} bytes", fix)
     return text
+
+
+def _exchange_once(settings: Settings, profile: str, environment: Mapping[str, str]) -> int:
+    import asyncio  # noqa: PLC0415 - as in _run
+
+    from sidecar.clock import SystemClock  # noqa: PLC0415
+    from sidecar.direct import exchange_once  # noqa: PLC0415
+    from sidecar.endpoint.wire import BodyError, process_body  # noqa: PLC0415
+    from sidecar.model import Credentials  # noqa: PLC0415
+
+    result = asyncio.run(exchange_once(settings, profile, environment, SystemClock()))
+    if isinstance(result, Credentials):
+        try:
+            sys.stdout.write(process_body(result).decode())
+        except BodyError as error:
+            print(f"{PROGRAM}: {error}", file=sys.stderr)
+            return EXIT_UNREACHABLE
+        return EXIT_GOOD
+    code = f" ({result.code})" if result.code else ""
+    print(f"{PROGRAM}: {result.outcome}{code}: {result.hint}", file=sys.stderr)
+    return _DIRECT_EXITS.get(result.outcome, EXIT_REFUSED)
 
 
 def _run(settings: Settings, load: Callable[[], Settings], environment: Mapping[str, str]) -> int:

@@ -10,8 +10,7 @@ import random
 import resource
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from watchdog.observers import Observer as FileObserver
@@ -22,16 +21,18 @@ from sidecar.config import Settings
 from sidecar.credentials.keeper import Keeper
 from sidecar.credentials.store import Store
 from sidecar.endpoint.admin import AdminServer
-from sidecar.endpoint.files import copy_auth_token, ensure_auth_token, mode_for
+from sidecar.endpoint.file_thread import FileThread
+from sidecar.endpoint.process_files import ProcessFiles
 from sidecar.endpoint.server import CredentialServer
-from sidecar.endpoint.state import FileThread, Persistence
+from sidecar.endpoint.state import Persistence
+from sidecar.endpoint.volumes import Volumes
 from sidecar.errors import SettingsError, StartError, TokenError
 from sidecar.exchange.client import ExchangeClient
 from sidecar.journal import Journal
-from sidecar.limits import DRAIN_SECONDS, STATE_LOAD_SECONDS
+from sidecar.limits import DRAIN_SECONDS, FILE_RETRY_SECONDS, STATE_LOAD_SECONDS
 from sidecar.log import Event, Logger
 from sidecar.metrics import CONTENT_TYPE, Metrics
-from sidecar.model import Grant, Profile, Token
+from sidecar.model import Grant, Token
 from sidecar.tokens.watch import ContentReader, FileWatcher, TokenReader
 
 __all__ = ("EXIT_BUG", "Daemon")
@@ -77,8 +78,21 @@ class Daemon:
             refresh_on_rotation=settings.refresh_on_rotation,
         )
         self._metrics.read_states(self._keeper.state)
-        self._files = FileThread(lambda error: self.soon(self._journal.state_not_kept, error.strerror or ""))
-        self._persistence = Persistence(settings.runtime_directory / "state", self._files, self._profiles)
+        self._state_thread = FileThread(lambda error: self.soon(self._journal.state_not_kept, error.strerror or ""))
+        self._persistence = Persistence(settings.runtime_directory / "state", self._state_thread, self._profiles)
+        # A thread of its own: a state volume that hangs must not keep an expired set readable elsewhere.
+        self._files_thread = FileThread(lambda error: self.soon(self._crashed, "files", type(error)))
+        self._volumes = Volumes(
+            settings.runtime_directory / "profiles", settings.auth_token_mode, settings.auth_token_file
+        )
+        self._process_files = ProcessFiles(
+            self._volumes.directory,
+            self._files_thread,
+            told=lambda profile, reason: self.soon(self._journal.credentials_file, profile, reason),
+            failed=lambda profile: self.soon(
+                self._loop.call_later, FILE_RETRY_SECONDS, self._process_files.retry, profile
+            ),
+        )
         self._started = False
         self._refused = False
         self._stop = asyncio.Event()
@@ -109,7 +123,7 @@ class Daemon:
         """Start everything, each with how it ends; they end in reverse order."""
         self._server = server = CredentialServer(
             self._store,
-            self._auth_tokens(self._settings.profiles),
+            self._volumes.auth_tokens(self._settings.profiles),
             self._clock,
             self._settings.endpoint_port,
             status=lambda name: self._keeper.state(name).failure,
@@ -125,10 +139,13 @@ class Daemon:
             address=self._settings.admin_address,
         )
         self._metrics.read_server(server)
-        stack.callback(self._files.stop, DRAIN_SECONDS)
-        self._files.start()
+        for thread in (self._state_thread, self._files_thread):
+            stack.callback(thread.stop, DRAIN_SECONDS)
+            thread.start()
+        self._process_files.set_profiles(self._volumes.modes(self._settings.profiles))
         await self._load_state()
         self._store.subscribe(self._persistence.changed)
+        self._store.subscribe(self._process_files.changed)
         keeper = asyncio.create_task(self._keeper.run(), name="keeper")
         keeper.add_done_callback(self._task_ended)
         stack.push_async_callback(_cancel, keeper)
@@ -136,6 +153,10 @@ class Daemon:
         await admin.start()
         stack.push_async_callback(server.stop, DRAIN_SECONDS)
         await server.start()
+        # Not before the ports are ours: this volume could be another daemon's.
+        for name in self._profiles:
+            # Of one without a set, the file from before a restart is removed.
+            self._process_files.changed(name, self._store.get(name))
         self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         watcher = self._watcher()
         stack.callback(watcher.stop)
@@ -159,7 +180,7 @@ class Daemon:
             grants = self._persistence.load(now)
             self.soon(lambda: None if found.done() else found.set_result(grants))
 
-        self._files.submit(load)
+        self._state_thread.submit(load)
         try:
             async with asyncio.timeout(STATE_LOAD_SECONDS):
                 grants = await found
@@ -177,18 +198,6 @@ class Daemon:
             looks[profiles_file] = ContentReader(profiles_file, lambda: self.soon(self._reload)).look
         return FileWatcher(looks, lambda reason: self.soon(self._journal.watch_mode, reason), FileObserver)
 
-    def _auth_tokens(self, profiles: Sequence[Profile]) -> dict[str, str]:
-        return {profile.name: self._auth_token(profile.name) for profile in profiles if profile.served}
-
-    def _auth_token(self, profile: str) -> str:
-        directory = self._settings.runtime_directory / "profiles" / profile
-        mode = self._settings.auth_token_mode
-        exact = mode_for(directory) if mode is None else mode
-        given = self._settings.auth_token_file
-        if given is None:
-            return ensure_auth_token(directory, exact)
-        return copy_auth_token(directory, exact, Path(str(given).replace("{profile}", profile)))
-
     def _reload(self, *, asked: bool = False) -> None:
         """Take the profiles file as it is now; one that cannot be used changes nothing.
 
@@ -196,7 +205,7 @@ class Daemon:
         """
         try:
             profiles = self._load().profiles
-            tokens = self._auth_tokens(profiles)
+            tokens, modes = self._volumes.auth_tokens(profiles), self._volumes.modes(profiles)
         except (SettingsError, StartError) as error:
             self._refused = True
             self._journal.profiles_refused(error)
@@ -208,6 +217,7 @@ class Daemon:
         self._persistence.set_profiles(self._profiles)
         self._store.set_profiles(self._profiles)
         self._server.set_profiles(tokens)
+        self._process_files.set_profiles(modes)
         self._metrics.set_profiles(profiles)
         self._keeper.replace(profiles)
         self._journal.profiles_reloaded(list(self._profiles))
@@ -247,7 +257,7 @@ class Daemon:
             self._reload(asked=True)
         self._keeper.renew()
 
-    def soon(self, call: Callable[..., None], *arguments: object) -> None:
+    def soon(self, call: Callable[..., object], *arguments: object) -> None:
         """Have something called on the event loop, from any thread; too late is no error."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)

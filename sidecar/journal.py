@@ -37,6 +37,7 @@ class Journal:
         self._tokens = 0
         self._warned: set[str] = set()
         self._state_told = False
+        self._unwritten: set[str] = set()
 
     def token_seen(self, token: Token) -> None:
         """A new token was read."""
@@ -160,6 +161,23 @@ class Journal:
             self._state_told = True
             self._log.warning(
                 Event.STATE_NOT_KEPT, reason=reason, next_step="mount a memory volume of 1 MiB at <runtime-dir>/state"
+            )
+
+    def credentials_file(self, profile: str, reason: str) -> None:
+        """A profile's ``credentials.json`` is as it should be, or is not for a reason; each trouble is told once."""
+        if not reason:
+            self._unwritten.discard(profile)
+            return
+        if not self._metrics.has(profile):
+            return  # gone by a reload since
+        self._metrics.file_errors.labels(profile).inc()
+        if profile not in self._unwritten:
+            self._unwritten.add(profile)
+            self._log.warning(
+                Event.CREDENTIALS_FILE_FAILED,
+                profile=profile,
+                reason=reason,
+                next_step="mount a memory volume of 1 MiB at <runtime-dir>/profiles/<profile>; the endpoint serves on",
             )
 
     def loaded(self, profile: str, grant: Grant, now: Instant) -> None:

@@ -79,5 +79,7 @@ BODY_MAX_BYTES: Final = 9_000
 AUTH_TOKEN_BYTES: Final = 32
 # Reading the state takes a millisecond; a volume that hangs must not keep the endpoint from listening.
 STATE_LOAD_SECONDS: Final = 0.5
-# SIGTERM ends the daemon within 2 s. Both listeners, the files and the log get this much, one after the other.
-DRAIN_SECONDS: Final = 0.35
+# What could not be written to a volume is tried again after this.
+FILE_RETRY_SECONDS: Final = 15.0
+# SIGTERM ends the daemon within 2 s. Both listeners, two file threads and the log get this much, one after the other.
+DRAIN_SECONDS: Final = 0.3

@@ -35,6 +35,7 @@ class Event(StrEnum):
     PROFILES_RELOADED = "profiles_reloaded"
     PROFILES_REFUSED = "profiles_refused"
     STATE_NOT_KEPT = "state_not_kept"
+    CREDENTIALS_FILE_FAILED = "credentials_file_failed"
     EXCHANGE_STARTED = "exchange_started"
     EXCHANGE_FAILED = "exchange_failed"
     CREDENTIALS_LOADED = "credentials_loaded"

@@ -104,6 +104,9 @@ class Metrics:
             "credentials_last_refresh_success_timestamp_seconds", "When the last exchange succeeded.", ["profile"]
         )
         self.reloads = self._counter("profiles_reloads_total", "Changes of the profiles file by outcome.", ["outcome"])
+        self.file_errors = self._counter(
+            "credentials_file_errors_total", "Times that credentials.json could not be written or removed.", ["profile"]
+        )
         self._role = self._gauge("profile_info", "The role of a profile.", ["profile", "role_arn"])
         for problem in TokenProblem:
             self.token_errors.labels(problem)
@@ -122,6 +125,7 @@ class Metrics:
             self.sts_seconds.remove(gone)
             self.lateness.remove(gone)
             self.last_success.remove(gone)
+            self.file_errors.remove(gone)
             for outcome in Outcome:
                 self.sts_requests.remove(gone, outcome)
         self._role.clear()
@@ -130,9 +134,14 @@ class Metrics:
             self.sts_seconds.labels(name)
             self.lateness.labels(name)
             self.last_success.labels(name)
+            self.file_errors.labels(name)
             for outcome in Outcome:
                 self.sts_requests.labels(name, outcome)
         self._states.profiles = tuple(roles)
+
+    def has(self, profile: str) -> bool:
+        """Whether there is such a profile now."""
+        return profile in self._states.profiles
 
     def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)

@@ -7,19 +7,18 @@ import hashlib
 import json
 import math
 import os
-import queue
 import stat
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
 
 from sidecar.clock import Instant
+from sidecar.endpoint.file_thread import FileThread
 from sidecar.endpoint.files import write_atomic
 from sidecar.model import Credentials, Grant, Held, Profile
 
-__all__ = ("FileThread", "Persistence", "StateFiles", "fingerprints")
+__all__ = ("Persistence", "StateFiles", "fingerprints")
 
 _MODE: Final = 0o600
 _VERSION: Final = 1
@@ -38,40 +37,6 @@ def fingerprints(profiles: Mapping[str, Profile]) -> dict[str, str]:
         return [astuple(profile), whole(below) if below else None]
 
     return {name: hashlib.sha256(json.dumps(whole(profile)).encode()).hexdigest() for name, profile in profiles.items()}
-
-
-class FileThread:
-    """Does file work one piece after the other, away from the event loop.
-
-    Args:
-        failed: called on that thread with the error of a piece that failed; the next piece goes on.
-    """
-
-    def __init__(self, failed: Callable[[OSError], None]) -> None:
-        self._failed = failed
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        # A daemon thread: a write that hangs in the kernel must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="files", daemon=True)
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def submit(self, work: Callable[[], None]) -> None:
-        """Have a piece done after all before it; returns at once."""
-        self._work.put(work)
-
-    def stop(self, timeout: float) -> None:
-        """Finish what was submitted, but wait no longer than ``timeout`` seconds."""
-        self._work.put(None)
-        self._thread.join(timeout)
-
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            try:
-                work()
-            except OSError as error:
-                self._failed(error)
 
 
 class StateFiles:

@@ -1,4 +1,4 @@
-"""I10 with everything stuck at once: clients of both ports, the state volume, the token volume, and the log."""
+"""I10 with everything stuck at once: clients of both ports, every volume, and the log."""
 
 import fcntl
 import signal
@@ -14,9 +14,10 @@ from examples.local.world import World
 # The file work and the reads of the token hang once there is a set, as on a disk that has gone away.
 _STUCK = """
 import sys, time
+from sidecar.endpoint import process_files
 from sidecar.endpoint.state import StateFiles
 from sidecar.tokens import watch
-StateFiles.save = lambda *_: time.sleep(60)
+StateFiles.save = process_files._replace = lambda *_: time.sleep(60)
 read = watch.read_token
 reads = []
 def read_token(path):

@@ -135,6 +135,18 @@ def test_a_withdrawal_is_an_error_with_the_next_step(desk: Desk) -> None:
     assert two["next_step"]
 
 
+def test_a_file_that_cannot_be_written_is_told_once_and_counted_each_time(desk: Desk) -> None:
+    for reason in ("No space left on device", "No space left on device", "", "No space left on device"):
+        desk.journal.credentials_file("default", reason)
+    desk.journal.credentials_file("gone by a reload", "No space left on device")
+    lines = desk.lines()
+    assert [line["event"] for line in lines] == ["credentials_file_failed"] * 2
+    assert lines[0]["reason"] == "No space left on device"
+    assert lines[0]["next_step"]
+    assert b'credentials_file_errors_total{profile="default"} 3.0' in desk.metrics.text()
+    assert b"gone by" not in desk.metrics.text()
+
+
 def test_no_line_and_no_metric_shows_a_secret(desk: Desk) -> None:
     held = hold(grant())
     desk.journal.token_seen(token())

@@ -43,6 +43,10 @@ CALLS: dict[str, list[Callable[[Journal], None]]] = {
         lambda journal: journal.profiles_refused(StartError("what", "fix")),
     ],
     "state_not_kept": [lambda journal: journal.state_not_kept("No space left on device")],
+    "credentials_file": [
+        lambda journal: journal.credentials_file("default", "No space left on device"),
+        lambda journal: journal.credentials_file("default", ""),
+    ],
     "loaded": [lambda journal: journal.loaded("default", grant(), NOW)],
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RULES = [f"SDK {number}" for number in range(1, 29)] + [
+RULES = [f"SDK {number}" for number in range(1, 38)] + [
     f"Kubernetes D{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12)
 ]
 

@@ -4,7 +4,8 @@ import threading
 from pathlib import Path
 
 from sidecar.credentials.timing import hold
-from sidecar.endpoint.state import FileThread, Persistence
+from sidecar.endpoint.file_thread import FileThread
+from sidecar.endpoint.state import Persistence
 from tests.helpers.values import grant, profile
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.credentials.timing import hold
-from sidecar.endpoint.state import FileThread, Persistence, StateFiles, fingerprints
+from sidecar.endpoint.file_thread import FileThread
+from sidecar.endpoint.state import Persistence, StateFiles, fingerprints
 from sidecar.model import Grant
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import grant, profile
