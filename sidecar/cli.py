@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sidecar import __version__
+from sidecar import __version__, env_command
 from sidecar.config import Settings, resolve
 from sidecar.errors import Outcome, SettingsError, StartError, TokenError
 from sidecar.options import OPTIONS, Option
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
         return resolve(flags, environment, _read)
 
     try:
+        if given.command == "env":
+            return env_command.run(given, environment, sys.stdout, sys.stderr)
         if given.command == "credential-process":
             return _exchange_once(load(), given.profile, environment)
         settings = load()
@@ -79,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--check-config", action="store_true", help="print the settings and where each is from, and exit")
     _add_options(run, OPTIONS)
+    env_command.add_options(
+        commands.add_parser(
+            "env",
+            help="print the variables that an application needs, and warn of those in its way",
+            description="Prints what an application container needs, and warns of everything in the environment here "
+            'that would win over it or leak. For a shell: eval "$(aws-oidc-sidecar env)". Exit codes: 0 printed, '
+            "1 a warning with --strict, 2 usage.",
+        )
+    )
     # For --help only: ``__main__`` takes this command before anything is imported.
     commands.add_parser("check", help="ask the daemon beside us whether it holds credentials; for exec probes")
     # Without --direct, ``__main__`` takes this one too.

@@ -17,7 +17,7 @@ from sidecar.model import Profile
 from sidecar.options import OPTIONS, PREFIX, Option
 from sidecar.profiles import parse_profiles
 
-__all__ = ("Settings", "resolve")
+__all__ = ("Settings", "find", "resolve")
 
 # Kubernetes adds variables for every Service of the namespace; one named like us must not configure us.
 _SERVICE_LINK_NAME = re.compile(r"_SERVICE_(HOST|PORT(_.+)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
@@ -79,7 +79,7 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], rea
     texts: dict[str, str] = {}
     sources: dict[str, str] = {}
     for option in OPTIONS:
-        texts[option.name], sources[option.name] = text, source = _find(option, flags, environment)
+        texts[option.name], sources[option.name] = text, source = find(option, flags, environment)
         try:
             values[option.name] = option.parse(text)
         except ValueError as error:
@@ -120,7 +120,8 @@ def resolve(flags: Mapping[str, str | None], environment: Mapping[str, str], rea
     )
 
 
-def _find(option: Option, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> tuple[str, str]:
+def find(option: Option, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the text of one setting and where it is from: a flag, a variable, or ``default``."""
     given = flags.get(option.name)
     if given is not None:
         return given, f"--{option.name}"

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("main",)
+__all__ = ("OPTIONS", "USAGE", "Trouble", "main")
 
 USAGE = """usage: credential-process [-h] [--profile NAME] [--uri URI] [--auth-token-file PATH] [--direct ...]
 
