@@ -30,6 +30,9 @@ def main() -> int:
         return credential_process(sys.argv[2:], os.environ)
     import signal  # noqa: PLC0415 - it brings enum, which a probe need not pay for
 
+    if sys.argv[1:2] == ["run"]:
+        # It asks for what a start does anyway, and would end a process that has no handler yet.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     from sidecar import cli  # noqa: PLC0415 - imports come after the handler
 

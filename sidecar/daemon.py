@@ -144,6 +144,7 @@ class Daemon:
             thread.start()
         self._process_files.set_profiles(self._volumes.modes(self._settings.profiles))
         await self._load_state()
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         self._store.subscribe(self._persistence.changed)
         self._store.subscribe(self._process_files.changed)
         keeper = asyncio.create_task(self._keeper.run(), name="keeper")
@@ -157,7 +158,6 @@ class Daemon:
         for name in self._profiles:
             # Of one without a set, the file from before a restart is removed.
             self._process_files.changed(name, self._store.get(name))
-        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         watcher = self._watcher()
         stack.callback(watcher.stop)
         watcher.start()

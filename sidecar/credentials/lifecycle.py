@@ -53,7 +53,7 @@ def look_after(state: State, now: Instant) -> float:
         if state.phase is Phase.FRESH and state.ticket is not None:
             due = state.held.remaining(now) - state.renew_remaining
             waits.append(max(due, state.success_mono + TIMER_FLOOR_SECONDS - now.mono))
-    if state.phase in {Phase.FRESH, Phase.RETRYING, Phase.KEEPING}:
+    if state.ticket is not None and state.phase in {Phase.FRESH, Phase.RETRYING, Phase.KEEPING}:
         waits.append(state.attempt_mono - now.mono)
     return max(0.0, min(waits))
 
@@ -151,9 +151,9 @@ def _show(state: State, now: Instant) -> Step:
     return replace(state, held=state.held if now.mono < state.held.stop_mono else None, shown=servable), actions
 
 
-def _renew(state: State, _event: Event, _now: Instant, _draw: Draw) -> Step:
+def _renew(state: State, _event: Event, now: Instant, _draw: Draw) -> Step:
     if state.ticket is None:
-        return state, ()
+        return replace(state, attempt_mono=now.mono), ()  # as soon as there is one
     return _start(state, Phase.ACQUIRING if state.held is None else Phase.RENEWING)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -225,6 +226,18 @@ from sidecar.__main__ import main
 sys.argv[1:] = ["run"]
 sys.exit(main())
 """
+
+
+def test_a_renewal_asked_for_during_the_start_does_not_end_it(run_sidecar: Run) -> None:
+    sidecar = run_sidecar()
+    status = Path(f"/proc/{sidecar.process.pid}/status")
+    # From the moment that SIGTERM, the later of the two, has its handler (proc(5); bit 14).
+    while not int(re.findall("SigCgt:\t([0-9a-f]+)", status.read_text())[0], 16) & 1 << 14:
+        pass
+    while not sidecar.count("credentials_renewed"):
+        sidecar.process.send_signal(signal.SIGHUP)
+        sidecar.wait(0.01)
+    assert sidecar.get().status == 200
 
 
 @pytest.mark.parametrize("module", ["sidecar.cli", "asyncio", "structlog", "watchdog.observers"])

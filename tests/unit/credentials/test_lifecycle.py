@@ -252,6 +252,11 @@ def test_a_renewal_on_demand_waits_for_nothing_but_a_ticket_and_the_exchange_in_
     without_ticket = fresh()
     without_ticket.state = replace(without_ticket.state, ticket=None)
     assert without_ticket.happens(Renew()) == ()
+    assert without_ticket.tick(1) == ()
+    assert look_after(without_ticket.state, without_ticket.clock.now()) > 0, "nothing to do before there is a ticket"
+    without_ticket.token()
+    assert look_after(without_ticket.state, without_ticket.clock.now()) == 0
+    assert without_ticket.tick(0) == (START,)
 
 
 def test_a_set_from_before_a_restart_is_served_and_renewed_when_it_is_due() -> None:
