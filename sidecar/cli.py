@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sidecar import __version__, env_command
+from sidecar import __version__
 from sidecar.config import Settings, resolve
 from sidecar.errors import Outcome, SettingsError, StartError, TokenError
 from sidecar.options import OPTIONS, Option
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     Raises:
         SystemExit: by argparse, for ``--help``, ``--version`` (0) and wrong usage (2).
     """
-    given = _parser().parse_args(arguments)
+    given = _parser(arguments[:1]).parse_args(arguments)
     environment = os.environ if environment is None else environment
     flags = {option.name: getattr(given, option.name.replace("-", "_"), None) for option in OPTIONS}
 
@@ -54,6 +54,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
 
     try:
         if given.command == "env":
+            from sidecar import env_command  # noqa: PLC0415 - as in _parser
+
             return env_command.run(given, environment, sys.stdout, sys.stderr)
         if given.command == "credential-process":
             return _exchange_once(load(), given.profile, environment)
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
         return EXIT_USAGE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         PROGRAM, description="AWS credentials for a Kubernetes pod from its own ServiceAccount token."
     )
@@ -81,15 +83,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--check-config", action="store_true", help="print the settings and where each is from, and exit")
     _add_options(run, OPTIONS)
-    env_command.add_options(
-        commands.add_parser(
-            "env",
-            help="print the variables that an application needs, and warn of those in its way",
-            description="Prints what an application container needs, and warns of everything in the environment here "
-            'that would win over it or leak. For a shell: eval "$(aws-oidc-sidecar env)". Exit codes: 0 printed, '
-            "1 a warning with --strict, 2 usage.",
-        )
+    env = commands.add_parser(
+        "env",
+        help="print the variables that an application needs, and warn of those in its way",
+        description="Prints what an application container needs, and warns of everything in the environment here "
+        'that would win over it or leak. For a shell: eval "$(aws-oidc-sidecar env)". Exit codes: 0 printed, '
+        "1 a warning with --strict, 2 usage.",
     )
+    if list(command) == ["env"]:
+        # A daemon would keep in its memory for weeks what was imported for a command that is not asked for.
+        from sidecar import env_command  # noqa: PLC0415
+
+        env_command.add_options(env)
     # For --help only: ``__main__`` takes this command before anything is imported.
     commands.add_parser("check", help="ask the daemon beside us whether it holds credentials; for exec probes")
     # Without --direct, ``__main__`` takes this one too.

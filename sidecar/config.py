@@ -4,7 +4,6 @@ A flag wins over ``AWS_OIDC_SIDECAR_*``, which wins over the variables that IRSA
 rows; this file knows which of them contradict.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +140,8 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {option.variable for option in OPTIONS}
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in known and not _SERVICE_LINK_NAME.search(variable):
+            import difflib  # noqa: PLC0415 - a daemon that runs has no use for it
+
             close = difflib.get_close_matches(variable, known, n=1)
             fix = f"did you mean {close[0]}?" if close else "remove it; `aws-oidc-sidecar run --help` lists all"
             raise SettingsError(variable, "is not a setting", fix)

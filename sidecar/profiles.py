@@ -5,7 +5,6 @@ is role chaining. What has no meaning here is refused, not ignored: a setting th
 """
 
 import configparser
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -155,6 +154,8 @@ def _profile(name: str, values: Mapping[str, str], where: str, base: Profile) ->
     fields: dict[str, Any] = {}
     for key, text in values.items():
         if key not in KEYS:
+            import difflib  # noqa: PLC0415 - a daemon that runs has no use for it
+
             close = difflib.get_close_matches(key, KEYS, n=1)
             fix = f"did you mean {close[0]}?" if close else "remove it; docs/configuration.md lists the keys"
             raise SettingsError(where, "has a key that means nothing here", fix)

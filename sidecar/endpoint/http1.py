@@ -79,7 +79,13 @@ class Connection(asyncio.BufferedProtocol):
         owner: the listener that accepted it.
     """
 
+    __slots__ = (
+        "_blocked", "_closing_at", "_handler", "_input", "_last", "_linger", "_lost", "_owner", "_partial_at",
+        "_paused", "_reader", "_scheduled", "_stalled_at", "_time", "_transport", "_waiting", "since",
+    )  # fmt: skip
     _transport: asyncio.Transport
+    since: float
+    """When the last complete request came, or the connection itself."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner, self._handler, self._time = owner, owner.handler, owner.loop.time
@@ -93,7 +99,6 @@ class Connection(asyncio.BufferedProtocol):
         self._stalled_at: float | None = None
         self._closing_at: float | None = None
         self.since = self._time()
-        """When the last complete request came, or the connection itself."""
 
     def __repr__(self) -> str:
         state = (
@@ -119,6 +124,8 @@ class Connection(asyncio.BufferedProtocol):
         self._input = b""
         self._waiting.clear()
         self._reader.close()
+        # It holds us, and we it: what is no cycle is freed now, and not when a collector comes by.
+        del self._transport
         self._owner.closed(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size for all

@@ -81,12 +81,19 @@ class RequestReader:
         head_max: bytes that a request line and headers may take together, the empty line included.
     """
 
+    __slots__ = (
+        "_head_max", "_headers", "_headers_done", "_keep_alive", "_parser", "_tail", "_target", "_whole", "request",
+        "size",
+    )  # fmt: skip
+    request: Request | None
+    """The request that the last ``read`` completed."""
+    size: int
+    """How many bytes of an unfinished request were read."""
+
     def __init__(self, head_max: int) -> None:
         self._head_max = head_max
-        self.request: Request | None = None
-        """The request that the last ``read`` completed."""
+        self.request = None
         self.size = 0
-        """How many bytes of an unfinished request were read."""
         self._tail = b""  # the last of them
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []

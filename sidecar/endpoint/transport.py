@@ -26,6 +26,10 @@ class SocketTransport(asyncio.Transport):
         protocol: told of everything, ``connection_made`` first, before this returns.
     """
 
+    __slots__ = (
+        "_closing", "_descriptor", "_eof", "_loop", "_lost", "_paused", "_protocol", "_reading", "_sock", "_unsent",
+    )  # fmt: skip
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.BufferedProtocol
     ) -> None:

@@ -1,13 +1,16 @@
 import asyncio
 import errno
+import gc
 import os
 import resource
 import socket
 
 import pytest
 
-from sidecar.endpoint.http1 import Limits
+from sidecar.endpoint.http1 import Connection, Limits
 from sidecar.endpoint.listener import bind
+from sidecar.endpoint.reader import RequestReader
+from sidecar.endpoint.transport import SocketTransport
 from sidecar.endpoint.wire import render
 from sidecar.errors import StartError
 from sidecar.limits import LISTEN_BACKLOG
@@ -81,6 +84,28 @@ def test_the_sweep_runs_by_itself_and_only_while_there_are_connections() -> None
             await client.close()
 
     run(main())
+
+
+def test_a_connection_that_is_over_is_freed_without_the_garbage_collector() -> None:
+    kinds = (Connection, RequestReader, SocketTransport)
+
+    async def scene() -> None:
+        async with site() as here:
+            for _ in range(20):
+                client = await Peer.connect(here.port)
+                await client.ask(request("/x"))
+                await client.close()
+                await until(lambda: here.listener.open == 0)
+            await asyncio.sleep(0)
+            left = [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]
+            assert left == [], "a thousand short connections a second must not pile up until a full collection"
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scene())
+    finally:
+        gc.enable()
 
 
 def test_stop_answers_what_is_in_flight_and_says_close() -> None:
