@@ -20,7 +20,6 @@ PIPELINE_MAX: Final = 16
 """Answers of one connection that may wait for an earlier one, and requests of it that are served in a row: a
 peer that sends thousands at once must not hold up the others."""
 
-
 Handler = Callable[[Request], Answer | Pending]
 """Answers one request, at once. What it raises is a bug: the peer gets 500, the event loop's handler the rest."""
 
@@ -101,9 +100,7 @@ class Connection(asyncio.BufferedProtocol):
         self.since = self._time()
 
     def __repr__(self) -> str:
-        state = (
-            "lost" if self._lost else "closing" if self._last else "stalled" if self._stalled_at is not None else "open"
-        )
+        state = "lost" if self._lost else "closing" if self._last else "open"
         return f"<Connection {state}, {len(self._waiting)} waiting>"
 
     @property
@@ -124,8 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         self._input = b""
         self._waiting.clear()
         self._reader.close()
-        # It holds us, and we it: what is no cycle is freed now, and not when a collector comes by.
-        del self._transport
+        del self._transport  # it holds us too: without a cycle we are freed now, not when a collector comes by
         self._owner.closed(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size for all
