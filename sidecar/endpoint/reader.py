@@ -57,7 +57,7 @@ class FaultError(Exception):
         self.fault = fault
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One complete request.
 
@@ -70,7 +70,7 @@ class Request:
 
     method: bytes
     target: bytes = field(repr=False)
-    headers: list[tuple[bytes, bytes]] = field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     keep_alive: bool
 
 
@@ -82,8 +82,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_head_max", "_headers", "_headers_done", "_keep_alive", "_parser", "_tail", "_target", "_whole", "request",
-        "size",
+        "_head_max", "_headers", "_headers_done", "_keep_alive", "_known", "_known_request", "_parser", "_tail",
+        "_target", "_whole", "request", "size",
     )  # fmt: skip
     request: Request | None
     """The request that the last ``read`` completed."""
@@ -95,6 +95,8 @@ class RequestReader:
         self.request = None
         self.size = 0
         self._tail = b""  # the last of them
+        self._known = b""
+        self._known_request: Request | None = None
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._headers_done = self._whole = self._keep_alive = False
@@ -124,6 +126,12 @@ class RequestReader:
         Raises:
             FaultError: this is no request that we take.
         """
+        fresh = not start and not self.size
+        if fresh and data == self._known:
+            # Byte for byte the request before, as clients in a loop send it: parsed, it would be the same. It is judged
+            # anew, like every request.
+            self.request = self._known_request
+            return len(data)
         self.request = None
         found = data.find(_END, start)
         end = len(data) if found < 0 else found + 4
@@ -140,6 +148,8 @@ class RequestReader:
             raise FaultError(Fault.MALFORMED) from None
         if self._whole:
             self._complete()
+            self._known = data if fresh and end == len(data) and self._keep_alive else b""
+            self._known_request = self.request
             return end
         if self._headers_done:
             raise FaultError(Fault.BODY)
@@ -162,7 +172,7 @@ class RequestReader:
                 raise FaultError(Fault.MALFORMED if version == "0.9" else Fault.VERSION)
             # HTTP/1.0 could keep alive by a header of its own; nothing that needs it is left.
             self._keep_alive = False
-        self.request = Request(self._parser.get_method(), self._target, self._headers, self._keep_alive)
+        self.request = Request(self._parser.get_method(), self._target, tuple(self._headers), self._keep_alive)
         self._target, self._headers = b"", []
         self._headers_done = self._whole = False
         self.size, self._tail = 0, b""

@@ -162,6 +162,28 @@ def test_the_same_bytes_get_the_same_answers_however_they_are_cut(data: bytes, p
     assert answer([data]) == answer(bytewise) == answer(cut(data, places))
 
 
+ALIKE = (
+    b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /two HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /one HTTP/1.1\r\nHost: b\r\n\r\n",
+    b"HEAD /on HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /one HTTP/1.0\r\nHost: a\r\n\r\n",
+    b"GET /one HTTP/1.1\r\nConnection: close\r\n\r\n",
+    b"GET /one HTTP/1.1\r\nHost: a\r\n",
+    b"\r\n",
+    b"?",
+)
+
+
+@given(st.lists(st.sampled_from(ALIKE), max_size=8))
+@example([ALIKE[0], ALIKE[0], ALIKE[1], ALIKE[0]])
+@example([ALIKE[3], ALIKE[6], b"\r\n", ALIKE[3], b"?"])
+def test_requests_that_come_again_are_read_as_if_for_the_first_time(pieces: list[bytes]) -> None:
+    bytewise = [bytes([letter]) for piece in pieces for letter in piece]
+    assert read(pieces) == read(bytewise)
+    assert answer(pieces) == answer(bytewise)
+
+
 @given(streams())
 def test_no_request_is_larger_than_the_limit(data: bytes) -> None:
     requests, _, _ = read([data])

@@ -95,6 +95,6 @@ def test_no_header_or_target_is_in_a_repr() -> None:
             await client.ask(request("/?secret", "Authorization: secret"))
             (connection,) = here.listener._connections
             assert "secret" not in repr(connection) + repr(here.listener)
-            assert "secret" not in repr(Request(b"GET", b"/?secret", [(b"Authorization", b"secret")], keep_alive=True))
+            assert "secret" not in repr(Request(b"GET", b"/?secret", ((b"Authorization", b"secret"),), keep_alive=True))
 
     run(main())
