@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test faults mutants fuzz quota check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test faults mutants fuzz quota bench check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,14 @@ $(FUZZ_READY): requirements/fuzz.txt $(READY)
 quota: $(READY)  ## a container's CPU limit: five profiles, one child, figures (needs root)
 	$(PYTEST) -q tests/quota
 
+BENCH_READY := $(VENV)/.bench-installed
+bench: $(BENCH_READY)  ## one table of figures from one run, beside peers (ARGS=--quick; root for the CPU quota)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+$(BENCH_READY): requirements/bench.txt $(READY)
+	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/bench.txt
+	@touch $@
+
 check: lint types layers drift unit  ## what must be green before a commit
 
 lint: $(READY)
@@ -88,6 +96,7 @@ lock:  ## resolve the dependencies anew (needs uv)
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) --all-extras -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
 	$(UV_COMPILE) -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
+	$(UV_COMPILE) -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
