@@ -234,7 +234,7 @@ class Crowd:
     """
 
     def __init__(self, python: str) -> None:
-        self._command = (python, "-m", "tests.bench.scale")
+        self._command = (python, "-m", "tests.bench.crowd")
 
     def __enter__(self) -> Self:
         """Start the process; its clients come with its one order."""
