@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from sidecar.endpoint.reader import Fault, FaultError, Request, RequestReader
+from sidecar.endpoint.reader import Fault, FaultError, Heads, Request, RequestReader
 from sidecar.endpoint.wire import Answer, Pending, error
 from sidecar.limits import ENDPOINT_CONNECTIONS, HEAD_MAX_BYTES, IDLE_SECONDS, REQUEST_SECONDS
 
@@ -54,6 +54,7 @@ class Owner(Protocol):
     draining: bool
     buffer: memoryview
     """Shared by all connections: each read is consumed before the next one starts."""
+    heads: Heads
 
     def opened(self, connection: "Connection") -> None:
         """Take note of a new connection; may abort it or another one."""
@@ -88,7 +89,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner, self._handler, self._time = owner, owner.handler, owner.loop.time
-        self._reader = RequestReader(owner.limits.head_bytes)
+        self._reader = RequestReader(owner.limits.head_bytes, owner.heads)
         self._input = b""
         # Answers that wait: (answer, is it for HEAD, does the connection end with it).
         self._waiting: list[tuple[Pending, bool, bool]] = []

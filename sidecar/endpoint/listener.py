@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.endpoint.http1 import Connection, Handler, Limits
-from sidecar.endpoint.reader import Fault
+from sidecar.endpoint.reader import Fault, Heads
 from sidecar.endpoint.transport import SocketTransport
 from sidecar.errors import StartError
 from sidecar.limits import LISTEN_BACKLOG
@@ -68,6 +68,7 @@ class Listener:
         self.accepting = False
         """Whether new connections are taken; not while the kernel has no descriptor for one more."""
         self.buffer = memoryview(bytearray(_READ_BYTES))
+        self.heads: Heads = {}
         self.loop: asyncio.AbstractEventLoop
         self.evicted = 0
         """Connections closed to make room."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import httptools
 
-__all__ = ("Fault", "FaultError", "Request", "RequestReader")
+__all__ = ("Fault", "FaultError", "Heads", "Request", "RequestReader")
 
 _END: Final = b"\r\n\r\n"
 
@@ -74,24 +74,31 @@ class Request:
     keep_alive: bool
 
 
+Heads = dict[bytes, tuple[bytes, Request]]
+# A pod has a handful of clients, each with one way to ask.
+_HEADS_MAX: Final = 16
+
+
 class RequestReader:
     """Reads requests from a stream.
 
     Args:
         head_max: bytes that a request line and headers may take together, the empty line included.
+        heads: requests by their bytes, shared with other readers, so that clients that send the same keep one copy.
     """
 
     __slots__ = (
-        "_head_max", "_headers", "_headers_done", "_keep_alive", "_known", "_known_request", "_parser", "_tail",
-        "_target", "_whole", "request", "size",
+        "_head_max", "_headers", "_headers_done", "_heads", "_keep_alive", "_known", "_known_request", "_parser",
+        "_tail", "_target", "_whole", "request", "size",
     )  # fmt: skip
     request: Request | None
     """The request that the last ``read`` completed."""
     size: int
     """How many bytes of an unfinished request were read."""
 
-    def __init__(self, head_max: int) -> None:
+    def __init__(self, head_max: int, heads: Heads | None = None) -> None:
         self._head_max = head_max
+        self._heads: Heads = {} if heads is None else heads
         self.request = None
         self.size = 0
         self._tail = b""  # the last of them
@@ -148,8 +155,7 @@ class RequestReader:
             raise FaultError(Fault.MALFORMED) from None
         if self._whole:
             self._complete()
-            self._known = data if fresh and end == len(data) and self._keep_alive else b""
-            self._known_request = self.request
+            self._remember(data if fresh and end == len(data) and self._keep_alive else b"")
             return end
         if self._headers_done:
             raise FaultError(Fault.BODY)
@@ -158,6 +164,14 @@ class RequestReader:
         self.size += len(piece)
         self._tail = (self._tail + piece)[-3:]
         return end
+
+    def _remember(self, head: bytes) -> None:
+        if not head or self.request is None:
+            self._known = b""
+            return
+        if len(self._heads) >= _HEADS_MAX:
+            self._heads.clear()
+        self._known, self._known_request = self._heads.setdefault(head, (head, self.request))
 
     def _end_at_seam(self, data: bytes, start: int, end: int) -> int:
         # The empty line may have been cut by packets: look at the last bytes of the earlier one too.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sidecar.credentials.store import Store
 from sidecar.endpoint.http1 import Connection, Handler, Limits
-from sidecar.endpoint.reader import Fault
+from sidecar.endpoint.reader import Fault, Heads
 from sidecar.endpoint.server import CredentialServer
 from tests.fuzz.engine import fuzz
 from tests.helpers.clock import FakeClock
@@ -65,6 +65,7 @@ class Site:
         self.limits = Limits(head_bytes=1_024)
         self.draining = False
         self.buffer = memoryview(bytearray(16_384))
+        self.heads: Heads = {}
         self.faults: list[Fault] = []
 
     def opened(self, connection: Connection) -> None:

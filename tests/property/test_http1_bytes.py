@@ -9,7 +9,7 @@ from hypothesis import example, given, strategies as st
 
 from sidecar.endpoint.guard import Admitted, Guard, Refusal
 from sidecar.endpoint.http1 import Connection, Handler, Limits
-from sidecar.endpoint.reader import Fault, FaultError, Request, RequestReader
+from sidecar.endpoint.reader import Fault, FaultError, Heads, Request, RequestReader
 from sidecar.endpoint.wire import Answer, render
 
 HEAD_MAX = 256
@@ -80,6 +80,7 @@ class Site:
         self.limits = Limits(head_bytes=HEAD_MAX)
         self.draining = False
         self.buffer = memoryview(bytearray(4_096))
+        self.heads: Heads = {}
         self.faults: list[Fault] = []
 
     def opened(self, connection: Connection) -> None:
