@@ -52,8 +52,6 @@ class Owner(Protocol):
     limits: Limits
     loop: asyncio.AbstractEventLoop
     draining: bool
-    buffer: memoryview
-    """Shared by all connections: each read is consumed before the next one starts."""
     heads: Heads
 
     def opened(self, connection: "Connection") -> None:
@@ -72,7 +70,7 @@ class Owner(Protocol):
 _FAULT_ANSWERS: Final = {fault: error(fault.status, fault, fault.text) for fault in Fault}
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """One connection. Answers leave in the order of their requests.
 
     Args:
@@ -125,14 +123,10 @@ class Connection(asyncio.BufferedProtocol):
         del self._transport  # it holds us too: without a cycle we are freed now, not when a collector comes by
         self._owner.closed(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size for all
-        """Return where to read to."""
-        return self._owner.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Take what was read."""
         if not self._last:
-            self._input += bytes(self._owner.buffer[:nbytes])
+            self._input = self._input + data if self._input else data
             self._drive()
 
     def eof_received(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.endpoint.http1 import Connection, Handler, Limits
+from sidecar.endpoint.poller import Poller
 from sidecar.endpoint.reader import Fault, Heads
 from sidecar.endpoint.transport import SocketTransport
 from sidecar.errors import StartError
@@ -14,8 +15,6 @@ from sidecar.limits import LISTEN_BACKLOG
 
 __all__ = ("Listener", "bind")
 
-# A request is about 300 bytes; what a peer sends beyond this waits in the kernel.
-_READ_BYTES: Final = 16_384
 # Connections accepted in one turn of the loop: a thousand at once would hold up those that are open.
 _ACCEPT_BATCH: Final = 64
 # Where the kernel has no descriptor or memory for one more: the socket stays readable, so look away for this long.
@@ -67,9 +66,9 @@ class Listener:
         self.draining = False
         self.accepting = False
         """Whether new connections are taken; not while the kernel has no descriptor for one more."""
-        self.buffer = memoryview(bytearray(_READ_BYTES))
         self.heads: Heads = {}
         self.loop: asyncio.AbstractEventLoop
+        self._poller: Poller
         self.evicted = 0
         """Connections closed to make room."""
         self.turned_away = 0
@@ -91,6 +90,7 @@ class Listener:
         """Serve what ``sock``, which listens, accepts; it is closed by ``stop``."""
         self.loop = asyncio.get_running_loop()
         self._socket = sock
+        self._poller = Poller(self.loop)
         sock.setblocking(False)  # noqa: FBT003 - the name of the method says what it is
         self._accept_more()
 
@@ -120,6 +120,7 @@ class Listener:
             for connection in self._connections:
                 connection.abort()
             self._connections.clear()
+            self._poller.close()
         await asyncio.sleep(0)  # `connection_lost` comes one turn after an abort
 
     def sweep(self, now: float) -> None:
@@ -165,7 +166,7 @@ class Listener:
                 self.loop.remove_reader(self._socket)
                 self.loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_more)
                 return
-            SocketTransport(self.loop, sock, Connection(self))
+            SocketTransport(self.loop, self._poller, sock, Connection(self))
 
     def _accept_more(self) -> None:
         if self._socket is not None:

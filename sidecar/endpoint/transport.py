@@ -1,4 +1,4 @@
-"""One TCP socket on the event loop, by its public reader and writer callbacks.
+"""One TCP socket on the event loop, read when a poller says so, written by the loop's own writer callbacks.
 
 asyncio's own transport spends a task, a future and three turns of the loop on accepting a connection: measured
 with a new connection for each request, 42 us of CPU before our first line runs, and 29 us this way, Go's whole
@@ -9,8 +9,12 @@ import asyncio
 import socket
 from typing import Final
 
+from sidecar.endpoint.poller import Poller
+
 __all__ = ("SocketTransport",)
 
+# A request is about 300 bytes; what a peer sends beyond this waits in the kernel.
+_READ_BYTES: Final = 16_384
 # Above this many unsent bytes the protocol is asked to pause, below a quarter of it to go on. Two answers of
 # the largest size.
 _HIGH_BYTES: Final = 20_000
@@ -22,20 +26,26 @@ class SocketTransport(asyncio.Transport):
 
     Args:
         loop: the running one.
+        poller: tells when there is something to read.
         sock: connected; non-blocking from here on, and closed here.
         protocol: told of everything, ``connection_made`` first, before this returns.
     """
 
     __slots__ = (
-        "_closing", "_descriptor", "_eof", "_loop", "_lost", "_paused", "_protocol", "_reading", "_sock", "_unsent",
+        "_closing", "_descriptor", "_eof", "_loop", "_lost", "_paused", "_poller", "_protocol", "_reading", "_sock",
+        "_unsent",
     )  # fmt: skip
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.BufferedProtocol
+        self,
+        loop: asyncio.AbstractEventLoop,
+        poller: Poller,
+        sock: socket.socket,
+        protocol: asyncio.Protocol,
     ) -> None:
         super().__init__()
         sock.setblocking(False)  # noqa: FBT003 - the name of the method says what it is
-        self._loop, self._sock, self._protocol = loop, sock, protocol
+        self._loop, self._poller, self._sock, self._protocol = loop, poller, sock, protocol
         self._descriptor = sock.fileno()
         self._unsent = bytearray()
         self._reading = self._closing = self._lost = self._eof = self._paused = False
@@ -62,13 +72,13 @@ class SocketTransport(asyncio.Transport):
         """Leave what arrives in the kernel."""
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._descriptor)
+            self._poller.remove(self._descriptor)
 
     def resume_reading(self) -> None:
         """Take what arrives; does nothing when closing."""
         if not self._reading and not self._closing:
             self._reading = True
-            self._loop.add_reader(self._descriptor, self._read)
+            self._poller.add(self._descriptor, self._read)
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes the kernel has not taken yet."""
@@ -113,15 +123,15 @@ class SocketTransport(asyncio.Transport):
 
     def _read(self) -> None:
         try:
-            count = self._sock.recv_into(self._protocol.get_buffer(-1))
+            data = self._sock.recv(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._lose()  # a reset by the peer
             return
         try:
-            if count:
-                self._protocol.buffer_updated(count)
+            if data:
+                self._protocol.data_received(data)
             elif self._protocol.eof_received():
                 self.pause_reading()
             else:

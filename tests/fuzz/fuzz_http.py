@@ -64,7 +64,6 @@ class Site:
         self.handler: Handler = SERVER._handle
         self.limits = Limits(head_bytes=1_024)
         self.draining = False
-        self.buffer = memoryview(bytearray(16_384))
         self.heads: Heads = {}
         self.faults: list[Fault] = []
 
@@ -84,8 +83,7 @@ def answer(pieces: Sequence[bytes]) -> tuple[bytes, bool, list[Fault]]:
     connection = Connection(site)
     connection.connection_made(wire)
     for piece in pieces:
-        site.buffer[: len(piece)] = piece
-        connection.buffer_updated(len(piece))
+        connection.data_received(piece)
         site.turns.turn()
     connection.connection_lost(None)
     return wire.written, wire.closed, site.faults

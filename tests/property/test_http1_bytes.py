@@ -79,7 +79,6 @@ class Site:
         self.handler: Handler = echo
         self.limits = Limits(head_bytes=HEAD_MAX)
         self.draining = False
-        self.buffer = memoryview(bytearray(4_096))
         self.heads: Heads = {}
         self.faults: list[Fault] = []
 
@@ -100,8 +99,7 @@ def answer(pieces: Sequence[bytes]) -> tuple[bytes, bool, list[Fault]]:
         connection = Connection(site)
         connection.connection_made(wire)
         for piece in pieces:
-            site.buffer[: len(piece)] = piece
-            connection.buffer_updated(len(piece))
+            connection.data_received(piece)
     return wire.written, wire.closed, site.faults
 
 

@@ -119,4 +119,5 @@ def test_each_profile_that_is_served_has_an_auth_token_file_before_anything_list
         assert await daemon.run() == 0
 
     asyncio.run(main())
-    assert file_was_there == [True, True], "one listener for credentials, one for health"
+    assert len(file_was_there) >= 2, "one listener for credentials, one for health"
+    assert all(file_was_there)

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from sidecar.endpoint.poller import Poller
 from sidecar.endpoint.transport import SocketTransport
 from tests.helpers.peer import run, until
 
@@ -13,13 +14,12 @@ from tests.helpers.peer import run, until
 MUCH = b"0123456789abcdef" * 500_000
 
 
-class Echo(asyncio.BufferedProtocol):
+class Echo(asyncio.Protocol):
     """Notes what it is told."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
         self.received = b""
-        self.buffer = bytearray(4_096)
         self.keep_half_open = False
         self.bug = False
 
@@ -31,14 +31,10 @@ class Echo(asyncio.BufferedProtocol):
         assert exc is None
         self.events.append("lost")
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        assert sizehint == -1
-        return self.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         if self.bug:
             raise ZeroDivisionError
-        self.received += bytes(self.buffer[:nbytes])
+        self.received += data
 
     def eof_received(self) -> bool:
         self.events.append("eof")
@@ -56,7 +52,8 @@ async def pair() -> AsyncIterator[tuple[Echo, socket.socket]]:
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)
     protocol = Echo()
-    SocketTransport(asyncio.get_running_loop(), ours, protocol)
+    poller = Poller(asyncio.get_running_loop())
+    SocketTransport(asyncio.get_running_loop(), poller, ours, protocol)
     try:
         yield protocol, theirs
     finally:
