@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test faults mutants fuzz quota bench check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test faults mutants fuzz quota bench image sbom image-test check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ bench: $(BENCH_READY)  ## one table of figures from one run, beside peers (ARGS=
 $(BENCH_READY): requirements/bench.txt $(READY)
 	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/bench.txt
 	@touch $@
+
+image:  ## build the container image and print its size (ARGS=--debootstrap: without a registry)
+	$(PYTHON) -m image.build $(ARGS)
+
+sbom:  ## write the bill of materials of the image that was built
+	$(PYTHON) -m image.sbom $(ARGS)
+
+image-test: $(READY)  ## build the image twice, look at every file, run it (needs root)
+	$(PYTEST) -q tests/image
 
 check: lint types layers drift unit  ## what must be green before a commit
 

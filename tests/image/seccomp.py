@@ -1,0 +1,35 @@
+"""The default seccomp profile of container engines, for a container without capabilities."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ("default_profile",)
+
+# Debian's golang-github-containers-common has it; it is Docker's, which containerd's follows.
+_PROFILE: Final = Path("/usr/share/containers/seccomp.json")
+_ARCHITECTURES: Final = {
+    "x86_64": ("amd64", ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
+    "aarch64": ("arm64", ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
+}
+
+
+def default_profile() -> dict[str, Any]:
+    """Return ``linux.seccomp`` of an OCI runtime configuration."""
+    profile = json.loads(_PROFILE.read_text())
+    name, architectures = _ARCHITECTURES[platform.machine()]
+    rules = [
+        {key: rule[key] for key in ("names", "action", "args", "errnoRet") if rule.get(key) is not None}
+        for rule in profile["syscalls"]
+        # A rule for a capability is not for us; one for where a capability is missing is.
+        if not rule.get("includes", {}).get("caps")
+        and name in rule.get("includes", {}).get("arches", [name])
+        and name not in rule.get("excludes", {}).get("arches", [])
+    ]
+    return {
+        "defaultAction": profile["defaultAction"],
+        "defaultErrnoRet": profile["defaultErrnoRet"],
+        "architectures": architectures,
+        "syscalls": rules,
+    }

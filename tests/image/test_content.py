@@ -1,0 +1,158 @@
+"""What is in the image: everything that an import can ask for, nothing else, and each file with an owner."""
+
+import json
+import re
+import subprocess
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from image.archive import Archive, File, measure
+from image.assemble import PACKAGES, matches
+from sidecar import __version__
+from tests.image.container import Engine
+
+ROOT = Path(__file__).parent.parent.parent
+MANIFEST = tomllib.loads((ROOT / "image/manifest.toml").read_text())
+MODULES = ROOT / "image/modules.txt"
+HEADER = "# Every module in the image that is not ours, and the nearest one that imports it. A test keeps it true.\n"
+ELF = b"\x7fELF"
+
+
+@pytest.fixture(scope="module")
+def files(archive: Archive) -> dict[str, File]:
+    return {file.path: file for file in archive.files() if not file.info.isdir()}
+
+
+@pytest.fixture
+def walked(engine: Engine) -> dict[str, Any]:
+    mounts = [(Path(__file__).parent / "walk.py", "/src/walk.py", "ro"), (ROOT / "image", "/src/image", "ro")]
+    command = ["/usr/bin/python3", "-I", "-B", "/src/walk.py", json.dumps(MANIFEST)]
+    done = engine.run(command, entrypoint=False, mounts=mounts)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_every_import_leads_to_a_module_that_can_be_imported(walked: dict[str, Any]) -> None:
+    assert walked["unresolved"] == []
+    assert walked["failed"] == {}
+
+
+def test_every_module_is_imported_by_another(walked: dict[str, Any], files: dict[str, File]) -> None:
+    there = {path for path in files if path.endswith((".py", ".so")) and "/python3" in path}
+    # By the real path: what a package's folder is a link to would count twice.
+    assert there - set(walked["files"]) == set()
+
+
+def test_nothing_is_left_out_for_no_reason(walked: dict[str, Any]) -> None:
+    assert set(MANIFEST["left_out"]) - set(walked["cut"]) == set()
+    assert [name for group in MANIFEST.values() for name, reason in group.items() if not reason] == []
+
+
+def test_the_list_of_modules_is_the_one_that_was_agreed_to(walked: dict[str, Any], tmp_path: Path) -> None:
+    others = {name: by for name, by in walked["modules"].items() if name.partition(".")[0] != "sidecar"}
+    text = HEADER + "".join(f"{name} {by or '(manifest.toml)'}\n" for name, by in sorted(others.items()))
+    (tmp_path / "modules.txt").write_text(text)
+    assert text == MODULES.read_text(), f"if the change is right: cp {tmp_path}/modules.txt {MODULES}"
+
+
+def test_each_module_is_compiled(files: dict[str, File]) -> None:
+    sources = {path for path in files if path.endswith(".py") and "/python3" in path}
+    compiled = {path for path in files if path.endswith(".pyc")}
+    assert {re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-313.pyc", path) for path in sources} == compiled
+    # PEP 552: the flag is 1, a hash that is never compared.
+    assert {files[path].content[4:8] for path in compiled} == {b"\x01\0\0\0"}
+
+
+def test_each_library_is_needed_by_a_compiled_file(engine: Engine, files: dict[str, File]) -> None:
+    compiled = [path for path, file in files.items() if file.content.startswith(ELF)]
+    (loader,) = (path for path in compiled if "/ld-linux" in path)
+    code = "import subprocess, sys\nfor path in sys.argv[2:]: subprocess.run([sys.argv[1], '--list', path], check=True)"
+    modules = [path for path in compiled if "/python3" in path]
+    done = engine.run(["/usr/bin/python3", "-I", "-c", code, loader, *modules], entrypoint=False)
+    assert done.returncode == 0, done.stderr
+    needed = {Path(word).name for word in done.stdout.split() if word.startswith("/")}
+    by_name = {Path(path).name for path in MANIFEST["system"]}
+    there = {Path(path).name for path in files if ".so." in path or path.endswith(".so.1")}
+    links = {Path(files[path].info.linkname).name for path in files if files[path].info.issym()}
+    assert there - needed - by_name - links == set()
+    assert needed - there == set()
+
+
+def test_every_other_file_is_named_in_the_manifest(archive: Archive, files: dict[str, File]) -> None:
+    multiarch = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[archive.config["architecture"]]
+    named = {path.replace("MULTIARCH", multiarch) for path in (*MANIFEST["system"], *MANIFEST["made_files"])}
+
+    def accounted(path: str) -> bool:
+        inside = Path(path).relative_to(PACKAGES) if path.startswith(f"{PACKAGES}/") else None
+        return (
+            path in named
+            or files[path].info.issym()
+            or path.endswith((".py", ".pyc"))
+            or files[path].content.startswith(ELF)
+            or fnmatchcase(path, "/var/lib/dpkg/status.d/*")
+            or fnmatchcase(path, "/usr/share/doc/*/copyright")
+            or (inside is not None and any(matches(inside, pattern) for pattern in MANIFEST["data"]))
+            or (inside is not None and fnmatchcase(str(inside), "*.dist-info/RECORD"))
+            or str(inside).startswith("aws_oidc_sidecar-")
+        )
+
+    assert [path for path in files if not accounted(path)] == []
+    assert [path for path in MANIFEST["made_files"] if path not in files] == []
+
+
+def test_links_lead_somewhere(files: dict[str, File], rootfs: Path) -> None:
+    for path, file in files.items():
+        if file.info.issym():
+            target = Path(file.info.linkname)
+            inside = rootfs / str(target)[1:] if target.is_absolute() else (rootfs / path[1:]).parent / target
+            assert inside.exists(), path
+
+
+def test_there_is_no_shell_no_pip_and_no_package_manager(files: dict[str, File]) -> None:
+    programs = {path for path, file in files.items() if "/bin/" in path or "/sbin/" in path}
+    assert programs == {"/usr/bin/aws-oidc-sidecar", "/usr/bin/python3", "/usr/bin/python3.13"}
+    assert [path for path in files if re.search(r"/(pip|ensurepip|setuptools|apt|busybox)/|/dpkg$", path)] == []
+
+
+def test_nothing_can_be_changed_by_its_user_or_raises_rights(archive: Archive) -> None:
+    for file in archive.files():
+        assert (file.info.uid, file.info.gid) == (0, 0), file.path
+        assert file.info.issym() or file.info.mode & 0o7777 in {0o644, 0o755}, file.path
+        assert file.info.mtime == 0, file.path
+
+
+def test_only_its_user_has_a_name(files: dict[str, File]) -> None:
+    assert files["/etc/passwd"].content == b"aws-oidc-sidecar:x:9841:9841::/:/nonexistent\n"
+    assert files["/etc/group"].content == b"aws-oidc-sidecar:x:9841:\n"
+
+
+def test_the_shim_is_the_program_s_own(files: dict[str, File]) -> None:
+    assert files["/opt/aws-oidc-sidecar/shim.py"].content == (ROOT / "sidecar/shim.py").read_bytes()
+
+
+def test_how_it_wants_to_be_run(archive_config: dict[str, Any]) -> None:
+    assert archive_config["User"] == "9841:9841"
+    assert archive_config["Entrypoint"] == ["/usr/bin/aws-oidc-sidecar"]
+    assert archive_config["Cmd"] == ["run"]
+    assert archive_config["Env"] == ["PATH=/usr/bin"]
+    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in archive_config["Labels"].items()}
+    assert (labels["version"], labels["licenses"]) == (__version__, "Apache-2.0")
+    assert f"ARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_nothing_tells_of_the_machine_that_built_it(archive: Archive) -> None:
+    uris = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(SITE)"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    hosts = {re.sub(r"^\w+://([^/]+).*", r"\1", uri) for uri in uris} - {"deb.debian.org"}
+    texts = [json.dumps(archive.config), *(file.content.decode("latin-1") for file in archive.files())]
+    assert [host for host in hosts if any(host in text for text in texts)] == []
+
+
+def test_it_takes_at_most_20_mb(archive: Archive) -> None:
+    assert sum(size.packed for size in archive.layer_sizes()) < 20e6
+    assert measure(archive)
