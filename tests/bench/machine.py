@@ -46,9 +46,7 @@ class Disturbance:
     def __str__(self) -> str:
         """Return how much of the cores others had: other programs, and a hypervisor's other guests."""
         total, busy, stolen = (now - before for now, before in zip(_ticks(), self._before, strict=True))
-        return (
-            f"others had {busy / max(total, 1):.0%} of the cores meanwhile, a hypervisor {stolen / max(total, 1):.1%}"
-        )
+        return f"others had {max(busy, 0) / max(total, 1):.0%} of the cores meanwhile, a hypervisor {stolen / max(total, 1):.1%}"
 
 
 def _ticks() -> tuple[float, float, float]:
