@@ -12,10 +12,10 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test faults mutants fuzz quota bench image sbom image-test check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test faults mutants fuzz quota bench image sbom image-test cluster-up cluster-down kubectl cluster check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## create the virtual environment from the hashed lock
 
@@ -67,6 +67,18 @@ sbom:  ## write the bill of materials of the image that was built
 
 image-test: $(READY)  ## build the image twice, look at every file, run it (needs root)
 	$(PYTEST) -q tests/image
+
+cluster-up: $(READY)  ## a real one-node Kubernetes on this machine (root, Go; KUBE_VERSION=1.33.13)
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: $(READY)  ## end it, and leave nothing
+	@$(BIN)/python -m tests.cluster down
+
+kubectl: $(READY)  ## kubectl against it (ARGS="get pods -A")
+	@$(BIN)/python -m tests.cluster kubectl $(ARGS)
+
+cluster: $(READY)  ## what only a real Kubernetes decides (root, Go; the first time builds it: minutes)
+	$(PYTEST) -q tests/cluster
 
 check: lint types layers drift unit  ## what must be green before a commit
 

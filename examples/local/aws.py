@@ -1,4 +1,4 @@
-"""The strict AWS: one loopback URL for STS, IAM and SSM, in front of moto."""
+"""The strict AWS: one URL for STS, IAM and SSM, in front of moto."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from examples.local.faults import FaultKind, Faults
 from examples.local.iam_view import IamView
 from examples.local.idp import TIMEOUT_SECONDS, ConnectTo, ProviderClient
 from examples.local.limits import check_provider
-from examples.local.loopback import LoopbackHandler, LoopbackServer
+from examples.local.loopback import LOOPBACK, LoopbackHandler, LoopbackServer
 from examples.local.moto_backend import ACCOUNT_ID, REGION, MotoBackend
 from examples.local.pki import Authority, server_context
 from examples.local.records import Caller, CallLog, CallRecord, KeyRing, KeySet
@@ -41,7 +41,8 @@ class Aws:
     Args:
         clock: wall time in seconds, for tokens, for the life of issued sets, and for IAM's propagation.
         connect_to: where identity providers really are; read at each call, so entries can be added later.
-        authority: the CA of the TLS certificate (for `localhost` and 127.0.0.1).
+        authority: the CA of the TLS certificate (for `localhost`, 127.0.0.1 and `address`).
+        address: where both URLs are; another one than loopback only in a network namespace of one's own.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Aws:
         clock: Clock = system_clock,
         connect_to: ConnectTo | None = None,
         authority: Authority | None = None,
+        address: str = LOOPBACK,
     ) -> None:
         self.clock = clock
         self.connect_to: ConnectTo = {} if connect_to is None else connect_to
@@ -75,15 +77,19 @@ class Aws:
         self._iam_lock = threading.Lock()
         self._control = Control(self.faults, self._calls)
         authority = authority or Authority("AWS endpoint CA")
-        self._tls = server_context(authority.issue(["localhost"], ["127.0.0.1"]))
+        self._tls = server_context(authority.issue(["localhost"], {LOOPBACK, address}))
         self.ca_pem = authority.pem
+        self._address = address
         self._servers: tuple[LoopbackServer, ...] = ()
 
     def __enter__(self) -> Self:
         """Start moto and both listeners."""
         handler = self._handler()
         self._moto.start()
-        self._servers = (LoopbackServer(handler), LoopbackServer(handler, tls=lambda: self._tls))
+        self._servers = (
+            LoopbackServer(handler, address=self._address),
+            LoopbackServer(handler, tls=lambda: self._tls, address=self._address),
+        )
         for server in self._servers:
             server.start()
         return self
@@ -99,13 +105,14 @@ class Aws:
 
     @property
     def url(self) -> str:
-        """The endpoint URL of every service: http://127.0.0.1:PORT."""
-        return f"http://127.0.0.1:{self._servers[0].server_port}"
+        """The endpoint URL of every service: http://127.0.0.1:PORT, by default."""
+        return f"http://{self._address}:{self._servers[0].server_port}"
 
     @property
     def tls_url(self) -> str:
-        """The same over TLS: https://localhost:PORT, by the CA in `ca_pem`."""
-        return f"https://localhost:{self._servers[1].server_port}"
+        """The same over TLS: https://localhost:PORT, by default, by the CA in `ca_pem`."""
+        host = "localhost" if self._address == LOOPBACK else self._address
+        return f"https://{host}:{self._servers[1].server_port}"
 
     @property
     def grant_seconds(self) -> float | None:

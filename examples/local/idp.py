@@ -97,7 +97,8 @@ class ProviderClient:
     def _get(self, host: str, target: tuple[str, int], path: str, context: ssl.SSLContext) -> bytes:
         connection = _MappedConnection(host, target, context, self.timeout_seconds)
         try:
-            connection.request("GET", path, headers={"Accept": "application/json"})
+            # Not application/json: an API server's key set is application/jwk-set+json, and anything else gets 406.
+            connection.request("GET", path, headers={"Accept": "*/*"})
             response = connection.getresponse()
             body = response.read(_MAX_BODY + 1)
             if response.status != http.HTTPStatus.OK or len(body) > _MAX_BODY:

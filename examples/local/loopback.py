@@ -1,4 +1,4 @@
-"""A threaded HTTP/1.1 server on 127.0.0.1, plain or TLS, that closes without leaving a thread or a socket."""
+"""A threaded HTTP/1.1 server on loopback, plain or TLS, that closes without leaving a thread or a socket."""
 
 import contextlib
 import socket
@@ -14,17 +14,19 @@ from typing import Any
 # Longer than any client here pauses between two requests, so that a kept-alive connection ends on the client's side.
 _IDLE_SECONDS = 60.0
 
+LOOPBACK = "127.0.0.1"
 _SocketAddress = tuple[Any, ...]
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves `handler` on 127.0.0.1 and a port that the kernel chose, from `start` to `close`.
+    """Serves `handler` on one address and a port that the kernel chose, from `start` to `close`.
 
     Args:
         handler: the request handler class.
         tls: asked for the TLS context of each new connection, so that a certificate can change while the server
             runs; None serves plain HTTP.
         accepts: asked before each connection is served; False closes it without an answer, as a dead service does.
+        address: another one than loopback only in a network namespace of one's own.
     """
 
     daemon_threads = False  # joined by server_close: a leaked thread fails the test that leaked it
@@ -37,21 +39,22 @@ class LoopbackServer(ThreadingHTTPServer):
         *,
         tls: Callable[[], ssl.SSLContext] | None = None,
         accepts: Callable[[], bool] = lambda: True,
+        address: str = LOOPBACK,
     ) -> None:
         self._tls = tls
         self._accepts = accepts
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         self.closing = threading.Event()
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__((address, 0), handler)
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, name=f"loopback-{self.server_port}"
         )
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address that answers: always ("127.0.0.1", port)."""
-        return ("127.0.0.1", self.server_port)
+        """The address that answers, and its port."""
+        return (self.server_name, self.server_port)
 
     def start(self) -> None:
         """Begin to serve, in a thread of its own."""
@@ -72,7 +75,7 @@ class LoopbackServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without the reverse DNS look-up of http.server, which can hang on a machine without DNS."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name = "127.0.0.1"
+        self.server_name = str(self.server_address[0])
         self.server_port = int(self.server_address[1])
 
     def get_request(self) -> tuple[socket.socket, _SocketAddress]:

@@ -46,7 +46,9 @@ class Disturbance:
     def __str__(self) -> str:
         """Return how much of the cores others had: other programs, and a hypervisor's other guests."""
         total, busy, stolen = (now - before for now, before in zip(_ticks(), self._before, strict=True))
-        return f"others had {max(busy, 0) / max(total, 1):.0%} of the cores meanwhile, a hypervisor {stolen / max(total, 1):.1%}"
+        # The two come from different files, so a machine that did nothing else can seem to have done less.
+        shares = (max(part, 0) / max(total, 1) for part in (busy, stolen))
+        return "others had {:.0%} of the cores meanwhile, a hypervisor {:.1%}".format(*shares)
 
 
 def _ticks() -> tuple[float, float, float]:

