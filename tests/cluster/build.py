@@ -34,7 +34,7 @@ _COMPONENTS = ("kube-apiserver", _MANAGER, "kube-scheduler", "kubelet", "kubectl
 _CLOUD = "k8s.io/legacy-cloud-providers"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 
-Report = Callable[[str], None]
+Report = Callable[[str], object]
 
 
 class Binaries(NamedTuple):

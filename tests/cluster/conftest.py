@@ -1,14 +1,22 @@
-"""A cluster for the session: the one called `main` where it is up, else one that ends with the session."""
+"""A cluster for the session: one that is up is used and left, else one is started that ends with the session.
+
+``CLUSTER_NAME`` chooses which; ``main`` by default.
+"""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from sidecar import __version__
+from tests.cluster.application import SIDECAR_IMAGE, application_archive, sidecar_archive
 from tests.cluster.aws import LocalAws
 from tests.cluster.boot import down, up
 from tests.cluster.cluster import Cluster
 from tests.cluster.system import Unfit
+
+NAME = os.environ.get("CLUSTER_NAME", "main")
 
 
 def start(name: str) -> Cluster:
@@ -21,10 +29,34 @@ def start(name: str) -> Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    was_up = Cluster.running("main") is not None
-    yield start("main")
+    was_up = Cluster.running(NAME) is not None
+    yield start(NAME)
     if not was_up:
-        down("main")
+        down(NAME)
+
+
+@pytest.fixture(scope="session")
+def sidecar_image(cluster: Cluster) -> str:
+    """The image that ships, and the application's, in the node's store."""
+    cluster.load(sidecar_archive(sys.stderr.write), application_archive(sys.stderr.write))
+    return f"{SIDECAR_IMAGE}:{__version__}"
+
+
+@pytest.fixture(scope="session")
+def open_discovery(cluster: Cluster) -> None:
+    """Let anybody read the issuer's documents: the tutorial's step, in today's form."""
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "allow-anon-openid"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:service-account-issuer-discovery",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:unauthenticated"}],
+    }
+    cluster.apply(binding)
 
 
 @pytest.fixture(scope="session")
