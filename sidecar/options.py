@@ -186,7 +186,12 @@ OPTIONS: Final = (
         "always",
         "exchange each rotated token (always), or only when credentials are due (when-due)",
     ),
-    Option("runtime-dir", _absolute, RUNTIME_DIRECTORY, "holds profiles/<profile>/auth-token and credentials.json; memory volumes"),
+    Option(
+        "runtime-dir",
+        _absolute,
+        RUNTIME_DIRECTORY,
+        "holds profiles/<profile>/, for auth-token and credentials.json; memory volumes",
+    ),
     Option(
         "auth-token-file",
         _absolute_or_none,

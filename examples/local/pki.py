@@ -59,9 +59,9 @@ class Authority:
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self._name, self._name, self._key.public_key(), self._key.public_key())
+        builder = certificate_builder(self._name, self._name, self._key.public_key(), self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
+        builder = builder.add_extension(key_usage(signs_certificates=True), critical=True)
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
     @property
@@ -76,9 +76,9 @@ class Authority:
         sans += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         # The subject stays generic: clients match the subject alternative names only (RFC 9525 section 2).
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local server")])
-        builder = _builder(subject, self._name, key.public_key(), self._key.public_key())
+        builder = certificate_builder(subject, self._name, key.public_key(), self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_key_usage(signs_certificates=False), critical=True)
+        builder = builder.add_extension(key_usage(signs_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
         leaf = builder.sign(self._key, hashes.SHA256())
@@ -102,12 +102,13 @@ def server_context(certificate: ServerCertificate, *, with_ca: bool = True) -> s
     return context
 
 
-def _builder(
+def certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     issuer_key: ec.EllipticCurvePublicKey,
 ) -> x509.CertificateBuilder:
+    """Return what every certificate begins with: whose it is, who signs it, and from when to when it is good."""
     # Both key identifiers are there because Python 3.13 verifies with VERIFY_X509_STRICT, which asks for them.
     return (
         x509.CertificateBuilder()
@@ -122,7 +123,8 @@ def _builder(
     )
 
 
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """Return what a key may be used for: signing certificates, or a server's or client's part in TLS."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -1,7 +1,6 @@
 """The cluster's certificate authority, client certificates, signing keys, and kubeconfigs."""
 
 import base64
-import datetime as dt
 import ipaddress
 import json
 from collections.abc import Iterable
@@ -19,11 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from examples.local.pki import certificate_builder, key_usage
+
 __all__ = ("Authority", "new_signing_key", "write_kubeconfig")
 
-# Fixed bounds, so that making a certificate reads no clock.
-_NOT_BEFORE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-_NOT_AFTER = dt.datetime(2049, 12, 31, tzinfo=dt.UTC)
 _RSA_BITS = 2048
 
 
@@ -40,9 +38,9 @@ class Authority:
         if not self.certificate.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             name = _name("cluster CA", ())
-            builder = _builder(name, name, key.public_key(), key.public_key())
+            builder = certificate_builder(name, name, key.public_key(), key.public_key())
             builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            builder = builder.add_extension(_usage(signs=True), critical=True)
+            builder = builder.add_extension(key_usage(signs_certificates=True), critical=True)
             self.certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
             _write_key(directory / "ca.key", key)
         self._key = _issuer_key(directory / "ca.key")
@@ -62,10 +60,12 @@ class Authority:
             sans: a server's DNS names and addresses.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(common_name or name, groups), self._name, key.public_key(), self._key.public_key())
+        builder = certificate_builder(
+            _name(common_name or name, groups), self._name, key.public_key(), self._key.public_key()
+        )
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage(signs=False), critical=True)
+        builder = builder.add_extension(key_usage(signs_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         names = [_general_name(text) for text in sans]
         if names:
@@ -135,37 +135,3 @@ def _general_name(text: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
         return x509.DNSName(text)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    issuer_key: ec.EllipticCurvePublicKey,
-) -> x509.CertificateBuilder:
-    # Both key identifiers are there because Python 3.13 verifies with VERIFY_X509_STRICT, which asks for them.
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOT_BEFORE)
-        .not_valid_after(_NOT_AFTER)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
