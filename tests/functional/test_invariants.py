@@ -203,11 +203,14 @@ def test_the_child_yields_the_processor_to_the_server(fresh_world: World, run_si
     sidecar.wait_for("exchange_started")
     while not (children := sidecar.children()):
         sidecar.wait(0.01)
-    # proc(5): the nice value is the 19th field, and the second may hold spaces.
-    stat = Path(f"/proc/{children[0]}/stat")
-    while stat.read_text().rpartition(")")[2].split()[16] != "10":
+    assert nice(sidecar.process.pid) == os.nice(0)
+    while nice(children[0]) != min(os.nice(0) + 10, 19):
         sidecar.wait(0.01)
-    assert Path(f"/proc/{sidecar.process.pid}/stat").read_text().rpartition(")")[2].split()[16] == "0"
+
+
+def nice(pid: int) -> int:
+    # proc(5): it is the 19th field, and the second may hold spaces.
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
 
 
 # --- how it ends ---
