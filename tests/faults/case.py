@@ -165,7 +165,9 @@ class Case:
     @property
     def addresses(self) -> Addresses:
         """Of the daemon that runs now."""
-        return Addresses(self.sidecar.port, self.sidecar.admin_port, self.sidecar.auth_token, self.sidecar.process.pid)
+        sidecar = self.sidecar
+        file = sidecar.profile_directory / "credentials.json"
+        return Addresses(sidecar.port, sidecar.admin_port, sidecar.auth_token, sidecar.process.pid, file)
 
     def start_with_set(self) -> str:
         """Start the daemon, and return the access key id of the first set that it serves."""
@@ -285,7 +287,8 @@ class Case:
         }
         leaks = audit.find(secrets, places)
         for path in self.runtime.rglob("*"):
-            if path.is_file() and path.name != "auth-token":
+            of_application = path.parent.parent == self.runtime / "profiles"
+            if path.is_file() and not (of_application and path.name in {"auth-token", "credentials.json"}):
                 mode = path.stat().st_mode & 0o777
                 if path.parent != self.state or mode != 0o600:
                     leaks += audit.find(secrets, {f"{path.name} with mode {mode:o}": [path.read_bytes()]})

@@ -35,6 +35,8 @@ class Addresses(NamedTuple):
     admin_port: int
     auth_token: str
     pid: int
+    file: Path
+    """What ``cat`` would print."""
 
 
 class Answer(NamedTuple):
@@ -199,6 +201,7 @@ class Watch:
             before = self._credentials()
             ready = self._ask(self._addresses.admin_port, "/readyz")
             after = self._credentials()
+            self._file()
             live = self._ask(self._addresses.admin_port, "/livez")
             if live.status != 200 and live.status:
                 self._violated(f"I7: /livez answered {live.status}")
@@ -258,6 +261,24 @@ class Watch:
             self._violated("I2: a set gave way to one that ends earlier")
         self.promise = Promise(key, expires_at)
         return key
+
+    def _file(self) -> None:
+        """What ``cat`` prints is whole, as AWS issued it, and has not expired (I1)."""
+        now = CLOCK.now().wall
+        try:
+            body = json.loads(self._addresses.file.read_bytes())
+            expires_at = datetime.strptime(body["Expiration"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+        except OSError:
+            return  # there is none
+        except (ValueError, KeyError):
+            self._violated("I1: the file is no whole set")
+            return
+        texts = (body.get("AccessKeyId"), body.get("SecretAccessKey"), body.get("SessionToken"))
+        if all(texts != (keys.access_key_id, keys.secret_access_key, keys.session_token) for keys in self._issued()):
+            self._violated("I1: the file has a set that was never issued")
+        # Nobody takes it away while the daemon is stopped or its clock is wrong.
+        if expires_at <= now and not self._excused and not self._offset():
+            self._violated(f"I1: the file has a set that expired {now - expires_at:.1f} s ago")
 
     def _judge_loss(self, answer: Answer) -> None:
         """A set that was served once is served until it cannot be (I2)."""
