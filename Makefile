@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test faults mutants fuzz quota bench image sbom image-test cluster-up cluster-down kubectl cluster check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test faults mutants fuzz quota bench image sbom image-test cluster-up cluster-down demo-cluster kubectl cluster check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ cluster-up: $(READY)  ## a real one-node Kubernetes on this machine (root, Go; K
 
 cluster-down: $(READY)  ## end it, and leave nothing
 	@$(BIN)/python -m tests.cluster down
+
+demo-cluster: $(READY)  ## the tutorial on that Kubernetes: real tokens, the image that ships, unmodified clients
+	@$(BIN)/python -m tests.cluster.demo
 
 kubectl: $(READY)  ## kubectl against it (ARGS="get pods -A")
 	@$(BIN)/python -m tests.cluster kubectl $(ARGS)

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -75,7 +76,7 @@ def aws(session_aws: LocalAws) -> LocalAws:
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own."""
-    name = request.node.name.replace("_", "-").lower()[:50].rstrip("-")
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:50].strip("-")
     cluster.new_namespace(name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,38 @@
+"""The command of an application's container: one boto3 client for weeks; each line tells of one call.
+
+It is sent as text and runs on the image's own Python and boto3. No retries: a call that failed shows as failed.
+"""
+
+import json
+import time
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+PAUSE_SECONDS = 1.0
+
+signed_by = ""
+
+
+def note(request: Any, **_more: object) -> None:  # noqa: ANN401 - botocore's own request
+    """Take the access key id from the request as it is sent, not from what the client believes to hold."""
+    global signed_by  # noqa: PLW0603 - a script of one loop
+    header = request.headers["Authorization"]
+    text = header.decode() if isinstance(header, bytes) else header
+    signed_by = text.partition("Credential=")[2].partition("/")[0]
+
+
+client = boto3.client("sts", config=Config(retries={"total_max_attempts": 1}))
+client.meta.events.register("before-send.sts.*", note)
+
+while True:
+    signed_by, error, arn = "", "", ""
+    try:
+        arn = client.get_caller_identity()["Arn"]
+    except (BotoCoreError, ClientError) as failed:
+        error = f"{type(failed).__name__}: {failed}"
+    line = {"at": time.time(), "signed_by": signed_by, "arn": arn, "error": error}  # noqa: TID251 - of another machine
+    print(json.dumps(line), flush=True)  # noqa: T201 - the container's log is where it is read
+    time.sleep(PAUSE_SECONDS)
