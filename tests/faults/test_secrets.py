@@ -105,8 +105,8 @@ def test_the_state_is_for_nobody_else(case: Case) -> None:
     case.watch.more(2)
     (state,) = case.state.iterdir()
     assert state.stat().st_mode & 0o777 == 0o600
-    assert (case.sidecar.profile_directory / "auth-token").stat().st_mode & 0o777 == 0o644
-    assert [path.name for path in case.sidecar.profile_directory.iterdir()] == ["auth-token"]
+    modes = {path.name: path.stat().st_mode & 0o777 for path in case.sidecar.profile_directory.iterdir()}
+    assert modes == {"auth-token": 0o644, "credentials.json": 0o644}
 
 
 @pytest.mark.parametrize("place", ["cwd", "tmp", "run/profiles/default"])
