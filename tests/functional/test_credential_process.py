@@ -240,6 +240,7 @@ def test_a_volume_that_takes_no_file_costs_a_warning_and_no_answer(run_sidecar: 
     sidecar = run_sidecar()
     line = sidecar.wait_for("credentials_file_failed", profile="default")
     assert line["reason"] == "Is a directory"
+    sidecar.wait_for("credentials_renewed")
     assert sidecar.get().status == 200
     assert sidecar.metric("credentials_file_errors_total", profile="default") >= 1
 
