@@ -296,7 +296,5 @@ def test_the_documentation_names_all_that_is_looked_at_or_printed() -> None:
 
 def test_the_page_says_who_reads_a_config_file_and_who_never_runs_a_process() -> None:
     page = " ".join((ROOT / "docs/application.md").read_text().split())
-    assert (
-        "JavaScript v2 and Go v1 read the file only with `AWS_SDK_LOAD_CONFIG=1`, PHP reads `$HOME/.aws/config`" in page
-    )
+    assert "v2 and Go v1 read the file only with `AWS_SDK_LOAD_CONFIG=1`, PHP reads `$HOME/.aws/config`" in page
     assert "object_store, OpenDAL, MinIO and boto 2 start no process" in page
