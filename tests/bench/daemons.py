@@ -21,18 +21,9 @@ from examples.local.world import World
 from tests.quota.cgroup import ControlGroup, control_group
 
 __all__ = (
-    "Bench",
-    "Context",
-    "Crowd",
-    "connections_of",
-    "cores",
-    "group",
-    "memory_of",
-    "no_group",
-    "on_core",
-    "settle",
+    "Bench", "Context", "Crowd", "connections_of", "cores", "group", "memory_of", "no_group", "on_core", "settle",
     "until_served",
-)
+)  # fmt: skip
 
 _ROOT = Path(__file__).parent.parent.parent
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -168,6 +159,16 @@ class Bench:
         self._folder = context.folder
         self.python = _runtime(context.python, self.folder())
         self._command = (self.python, "-I", "-m", "sidecar", "run")
+
+    @classmethod
+    @contextlib.contextmanager
+    def ready(cls, context: Context) -> Iterator[tuple["Bench", Path]]:
+        """Have a local world for a block; gives its bench, and the path of a token that a kubelet keeps."""
+        with World() as world:
+            world.reset()
+            bench = cls(world, context)
+            with bench.token() as token:
+                yield bench, token
 
     def folder(self) -> Path:
         """Return a new directory."""

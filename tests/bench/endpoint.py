@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from examples.local.world import World
 from tests.bench import servers
 from tests.bench.daemons import Bench, Context, cores
 from tests.bench.job import Job, Result
@@ -75,10 +74,8 @@ def measure(context: Context) -> Iterator[Row]:
         yield Row(SECTION, "requests/s", "not measured: the server and the client need a core each")
         return
     with contextlib.ExitStack() as stack:
-        world = stack.enter_context(World())
-        world.reset()
-        bench = Bench(world, context)
-        sidecar = stack.enter_context(bench.daemon(stack.enter_context(bench.token())))
+        bench, token = stack.enter_context(Bench.ready(context))
+        sidecar = stack.enter_context(bench.daemon(token))
         ours = servers.ours(sidecar)
         beside = [stack.enter_context(start(context, ours)) for start in (servers.go, servers.uvicorn)]
         running = [ours, *(server for server in beside if isinstance(server, Server))]

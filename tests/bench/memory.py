@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from examples.local.process import Sidecar
-from examples.local.world import World
 from tests.bench.daemons import Bench, Context, Crowd, group, memory_of, no_group, settle
 from tests.bench.rows import Bar, Row, Sample
 from tests.quota.cgroup import ControlGroup
@@ -30,12 +29,9 @@ def measure(context: Context) -> Iterator[Row]:
         TimeoutError: a daemon did not do what it had to.
         RuntimeError: a crowd did not get its answers.
     """
-    with World() as world:
-        world.reset()
-        bench = Bench(world, context)
-        with bench.token() as token:
-            yield from _at_rest(context, bench, token)
-            yield from _peak(context, bench, token)
+    with Bench.ready(context) as (bench, token):
+        yield from _at_rest(context, bench, token)
+        yield from _peak(context, bench, token)
 
 
 def _at_rest(context: Context, bench: Bench, token: Path) -> Iterator[Row]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import sidecar
 from examples.local.process import PATIENCE_SECONDS, Sidecar
-from examples.local.world import World
 from tests.bench.daemons import Bench, Context, cores, group, no_group, on_core, settle, until_served
 from tests.bench.rows import Bar, Row, Sample
 from tests.quota.cgroup import ControlGroup
@@ -68,13 +67,10 @@ def measure(context: Context) -> Iterator[Row]:
         WrongOutputError: a command failed, or printed other credentials than the daemon's.
         TimeoutError: a daemon did not do what it had to.
     """
-    with World() as world:
-        world.reset()
-        bench = Bench(world, context)
-        with bench.token() as token:
-            yield from _processes(context, bench, token)
-            yield _first(context, bench, token)
-            yield _first_under_quota(context, bench, token)
+    with Bench.ready(context) as (bench, token):
+        yield from _processes(context, bench, token)
+        yield _first(context, bench, token)
+        yield _first_under_quota(context, bench, token)
 
 
 def _processes(context: Context, bench: Bench, token: Path) -> Iterator[Row]:

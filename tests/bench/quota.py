@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 from examples.local.process import Sidecar
-from examples.local.world import World
 from tests.bench import servers
 from tests.bench.daemons import Bench, Context, group, no_group
 from tests.bench.job import Job, Result
@@ -35,13 +34,14 @@ def measure(context: Context) -> Iterator[Row]:
     if no_group():
         yield Row(SECTION, "200 requests/s during an exchange of five profiles", no_group())
         return
-    with World() as world, group("endpoint", 0.1) as inside:
-        world.reset()
-        bench = Bench(world, context)
-        with bench.token() as token, bench.daemon(token, profiles=_PROFILES, inside=inside) as sidecar:
-            context.tell("endpoint under a quota, first credentials")
-            sidecar.wait_for("credentials_renewed", _PROFILES)
-            results = [_exchange(context, sidecar) for _ in range(context.slow_rounds)]
+    with (
+        group("endpoint", 0.1) as inside,
+        Bench.ready(context) as (bench, token),
+        bench.daemon(token, profiles=_PROFILES, inside=inside) as sidecar,
+    ):
+        context.tell("endpoint under a quota, first credentials")
+        sidecar.wait_for("credentials_renewed", _PROFILES)
+        results = [_exchange(context, sidecar) for _ in range(context.slow_rounds)]
     yield row_of(results)
 
 

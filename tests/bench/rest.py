@@ -7,7 +7,6 @@ from pathlib import Path
 
 from examples.local.faults import FaultKind
 from examples.local.volume import ProjectedVolume
-from examples.local.world import World
 from sidecar.limits import POLL_SECONDS
 from tests.bench.daemons import Bench, Context, Crowd, settle, until_served
 from tests.bench.rows import Bar, Row, Sample
@@ -30,15 +29,12 @@ def measure(context: Context) -> Iterator[Row]:
         TimeoutError: a daemon did not do what it had to.
         RuntimeError: a crowd did not get its answers.
     """
-    with World() as world:
-        world.reset()
-        bench = Bench(world, context)
-        with bench.token() as token:
-            for count in _CROWDS:
-                context.tell(f"{count} clients at once")
-                yield _crowd(context, bench, token, count)
-            yield _from_swap_to_served(context, bench)
-            yield from _doing_nothing(context, bench, token)
+    with Bench.ready(context) as (bench, token):
+        for count in _CROWDS:
+            context.tell(f"{count} clients at once")
+            yield _crowd(context, bench, token, count)
+        yield _from_swap_to_served(context, bench)
+        yield from _doing_nothing(context, bench, token)
 
 
 def _crowd(context: Context, bench: Bench, token: Path, count: int) -> Row:

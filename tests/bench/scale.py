@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from examples.local.world import World
 from tests.bench.daemons import Bench, Context, Crowd, memory_of, settle
 from tests.bench.rows import Bar, Row, Sample
 
@@ -23,12 +22,9 @@ def measure(context: Context) -> Iterator[Row]:
         TimeoutError: a daemon did not do what it had to.
         RuntimeError: a crowd did not get its answers.
     """
-    with World() as world:
-        world.reset()
-        bench = Bench(world, context)
-        with bench.token() as token:
-            yield from _profiles(context, bench, token)
-            yield from _connections(context, bench, token)
+    with Bench.ready(context) as (bench, token):
+        yield from _profiles(context, bench, token)
+        yield from _connections(context, bench, token)
 
 
 def _profiles(context: Context, bench: Bench, token: Path) -> Iterator[Row]:

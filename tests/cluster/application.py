@@ -10,7 +10,7 @@ from tests.cluster.build import CACHE, Report, kept
 
 __all__ = ("APPLICATION_IMAGE", "SIDECAR_IMAGE", "application_archive", "sidecar_archive")
 
-APPLICATION_IMAGE = "docker.io/local/aws-cli:1"
+APPLICATION_IMAGE = "localhost/aws-cli:1"
 SIDECAR_IMAGE = "localhost/aws-oidc-sidecar"
 _DOCKERFILE = Path(__file__).parent / "config" / "application.Dockerfile"
 
@@ -23,7 +23,7 @@ def application_archive(report: Report) -> Path:
         subprocess.CalledProcessError: the build failed; its output has been shown.
     """
     base = make_base("trixie", "amd64")
-    digest = hashlib.sha256(_DOCKERFILE.read_bytes() + base.name.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(_DOCKERFILE.read_bytes() + base.name.encode() + APPLICATION_IMAGE.encode()).hexdigest()[:12]
 
     def make(to: Path, work: Path) -> None:
         (work / base.name).hardlink_to(base)

@@ -14,7 +14,7 @@ def write_archive(archive: Path, reference: str, program: Path, architecture: st
 
     Args:
         archive: the file to write.
-        reference: the image's full name, such as docker.io/local/pause:1.
+        reference: the image's full name, such as localhost/pause:1.
         program: a static binary.
         architecture: of that, as Go names it.
     """

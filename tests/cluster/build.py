@@ -26,8 +26,8 @@ from tests.cluster.versions import CONTAINERD, ETCD, HELM, HELM_WHEEL, Kubernete
 
 __all__ = ("CACHE", "PAUSE_IMAGE", "PROBE_IMAGE", "Binaries", "Report", "build", "kept")
 
-PAUSE_IMAGE = "docker.io/local/pause:1"
-PROBE_IMAGE = "docker.io/local/probe:1"
+PAUSE_IMAGE = "localhost/pause:1"
+PROBE_IMAGE = "localhost/probe:1"
 _SOURCES = Path(__file__).parent / "go"
 _MANAGER = "kube-controller-manager"
 _COMPONENTS = ("kube-apiserver", _MANAGER, "kube-scheduler", "kubelet", "kubectl")

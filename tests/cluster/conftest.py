@@ -16,6 +16,7 @@ from tests.cluster.aws import LocalAws
 from tests.cluster.boot import down, up
 from tests.cluster.cluster import Cluster
 from tests.cluster.system import Unfit
+from tests.cluster.tutorial import Json, example, with_aws
 
 NAME = os.environ.get("CLUSTER_NAME", "main")
 
@@ -80,3 +81,9 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     cluster.new_namespace(name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def pod(aws: LocalAws, namespace: str, open_discovery: None, sidecar_image: str) -> Json:  # noqa: ARG001 - AWS has to reach the keys
+    """The example's pod, whose role trusts it; to change and to apply."""
+    return with_aws(example(namespace)[1], aws, aws.set_up_trust(namespace=namespace), sidecar_image=sidecar_image)

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.aws import LocalAws
 from tests.cluster.cluster import Cluster
 from tests.cluster.layout import CHECKOUT
-from tests.cluster.tutorial import APPLICATION, Json, application_of, apply, example, sidecar_of, with_aws
+from tests.cluster.tutorial import APPLICATION, Json, application_of, apply, example, sidecar_of
 
 EXAMPLES = CHECKOUT / "examples" / "credential-process"
 CONFIG_FILE = "/etc/aws/config"
@@ -21,19 +21,13 @@ pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and th
 
 
 @pytest.fixture
-def pod(
-    aws: LocalAws,
-    namespace: str,
-    open_discovery: None,  # noqa: ARG001 - AWS has to reach the keys
-    sidecar_image: str,
-) -> Json:
+def pod(pod: Json) -> Json:
     """The example's pod, where the application has no variable that names the endpoint or the auth token."""
-    made = with_aws(example(namespace)[1], aws, aws.set_up_trust(namespace=namespace), sidecar_image=sidecar_image)
-    application = application_of(made)
+    application = application_of(pod)
     application["env"] = [
         variable for variable in application["env"] if not variable["name"].startswith("AWS_CONTAINER_")
     ]
-    return made
+    return pod
 
 
 def with_config(pod: Json, file: str) -> list[Json]:

@@ -41,7 +41,7 @@ def key_of_token(cluster: Cluster, uid: str) -> str:
     """Return which key signed the token that the daemon has now."""
     cgroup = cluster.pod_cgroup(uid, SIDECAR)[0]
     process = min(map(int, (cgroup / "cgroup.procs").read_text().split()))
-    token = Path(f"/proc/{process}/root/var/run/secrets/aws-oidc-sidecar/token").read_text()
+    token = Path("/proc", str(process), "root", "var/run/secrets/aws-oidc-sidecar/token").read_text()
     return str(decode_segment(token.split(".")[0])["kid"])
 
 

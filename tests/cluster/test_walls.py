@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.application import APPLICATION_IMAGE
 from tests.cluster.aws import LocalAws
 from tests.cluster.cluster import Cluster, CommandFailed
-from tests.cluster.tutorial import APPLICATION, SIDECAR, Json, application_of, apply, example, sidecar_of, with_aws
+from tests.cluster.tutorial import APPLICATION, SIDECAR, Json, application_of, apply, example, sidecar_of
 
 PROFILES = {"reader": "ReaderRole", "writer": "WriterRole"}
 PROFILES_DIRECTORY = "/etc/aws-oidc-sidecar"
@@ -38,16 +38,6 @@ for port in sys.argv[2:]:
 REFUSED = "111"  # ECONNREFUSED: a packet came back; what a filter drops ends as EAGAIN
 
 pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and the images
-
-
-@pytest.fixture
-def pod(
-    aws: LocalAws,
-    namespace: str,
-    open_discovery: None,  # noqa: ARG001 - AWS has to reach the keys
-    sidecar_image: str,
-) -> Json:
-    return with_aws(example(namespace)[1], aws, aws.set_up_trust(namespace=namespace), sidecar_image=sidecar_image)
 
 
 def run(cluster: Cluster, pod: Json, *objects: Json) -> str:
