@@ -61,7 +61,8 @@ class Group:
         parents = [_ROOT] if self.unified else [_ROOT / "cpu", _ROOT / "memory"]
         folders = []
         for parent in parents:
-            found = next((parent / self.name / "kubepods").rglob(f"pod{pod}/{container}"), None)
+            inside = self._inner(parent / self.name / "kubepods")
+            found = next((inner for inner in inside if inner.parts[-2:] == (f"pod{pod}", container)), None)
             if found is None:
                 raise FileNotFoundError(f"no group of container {container} under {parent / self.name}")
             folders.append(found)
@@ -91,10 +92,9 @@ class Group:
         return [parent / self.name for parent in parents]
 
     def _inner(self, folder: Path) -> Iterator[Path]:
-        """Yield a group's folder and all below it, those above first."""
-        if folder.is_dir():
-            yield folder
-            yield from (path for path in sorted(folder.rglob("*")) if path.is_dir())
+        """Return a group's folder and all below it, those above first; none where it is not there."""
+        # Not rglob, which raises at a folder that the kubelet removes meanwhile.
+        return (Path(inner) for inner, _, _ in os.walk(folder))
 
     def processes(self) -> set[int]:
         """Return the ids of all processes inside, those of pods too."""
