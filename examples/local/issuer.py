@@ -212,9 +212,15 @@ class Issuer:
 
     def _answer(self, handler: LoopbackHandler) -> None:
         handler.server.closing.wait(self.delay_seconds)
+        accept = handler.headers.get("Accept", "*/*")
         if handler.path == self._path + DISCOVERY_PATH:
             kind, body = "application/json", self._discovery()
         elif handler.path == self._path + JWKS_PATH:
+            if not any(kind in accept for kind in ("application/jwk-set+json", "application/*", "*/*")):
+                # Measured on 1.36.3: the answer to `Accept: application/json`, which many OIDC clients send.
+                body = b"only the following media types are accepted: application/jwk-set+json\n"
+                handler.reply(406, {"Content-Type": "text/plain; charset=utf-8"}, body)
+                return
             kind, body = "application/jwk-set+json", self._frozen_jwks or self._jwks()
         else:
             handler.reply(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")

@@ -1,10 +1,12 @@
 """Images for pods: an application that holds no code of ours, and the one that ships."""
 
+import fcntl
 import hashlib
+import os
 import subprocess
+import sys
 from pathlib import Path
 
-from image import build as image_build
 from image.base import make_base
 from tests.cluster.build import CACHE, Report, kept
 
@@ -45,6 +47,15 @@ def sidecar_archive(report: Report) -> Path:
     """
     output = CACHE / "sidecar.tar"
     report("building the sidecar's image")
-    if image_build.main(["--tool=buildah", "--debootstrap", f"--output={output}"]):
-        raise RuntimeError("the image was not built")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".sidecar.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another run may be loading the archive that is there: it is replaced, and never written to.
+        new = CACHE / f".sidecar-{os.getpid()}.tar"
+        build = [sys.executable, "-m", "image.build", "--tool=buildah", "--debootstrap", f"--output={new}"]
+        done = subprocess.run(build, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            sys.stderr.write(done.stdout)
+            raise RuntimeError("the image was not built")
+        new.replace(output)
     return output

@@ -1,5 +1,6 @@
 """The six services of the node: what each is started with, and the files that they read."""
 
+import json
 import os
 import string
 from collections.abc import Mapping
@@ -63,6 +64,9 @@ def write_files(layout: Layout, kubernetes: Kubernetes) -> None:
     if kubernetes.refuses_cgroup_v1:
         with (layout.config / "kubelet.yaml").open("a") as file:
             file.write("failCgroupV1: false\n")
+    if kubernetes.feature_gates:
+        with (layout.config / "kubelet.yaml").open("a") as file:
+            file.write(f"featureGates: {json.dumps(kubernetes.feature_gates)}\n")
 
 
 def commands(layout: Layout, kubernetes: Kubernetes) -> dict[str, list[str]]:
@@ -125,6 +129,7 @@ def api_server_flags(layout: Layout, kubernetes: Kubernetes) -> dict[str, str]:
         anonymous = {"authentication-config": f"{layout.config / 'authentication.yaml'}"}
     else:
         anonymous = {"anonymous-auth": "true"}
+    gates = ",".join(f"{name}={str(on).lower()}" for name, on in kubernetes.feature_gates.items())
     return {
         "advertise-address": BRIDGE_ADDRESS,
         "secure-port": "443",
@@ -144,6 +149,7 @@ def api_server_flags(layout: Layout, kubernetes: Kubernetes) -> dict[str, str]:
         "service-cluster-ip-range": SERVICE_NETWORK,
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
+        **({"feature-gates": gates} if gates else {}),
         **anonymous,
     }
 

@@ -81,8 +81,8 @@ def test_the_shim_copied_by_an_init_container(cluster: Cluster, aws: LocalAws, n
 
 
 def test_the_shim_mounted_from_the_sidecars_image(cluster: Cluster, aws: LocalAws, namespace: str, pod: Json) -> None:
-    if cluster.kubernetes.minor < 36:
-        pytest.skip("image volumes are general since Kubernetes 1.36")
+    if cluster.kubernetes.minor < 33:
+        pytest.skip("image volumes have no subPath before Kubernetes 1.33")
     image = {"reference": sidecar_of(pod)["image"], "pullPolicy": "IfNotPresent"}
     pod["spec"]["volumes"].append({"name": "shim", "image": image})
     mount = {"name": "shim", "mountPath": SHIM_DIRECTORY, "subPath": SHIM_DIRECTORY.lstrip("/"), "readOnly": True}

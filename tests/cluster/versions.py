@@ -54,6 +54,14 @@ class Kubernetes(NamedTuple):
         return Kubernetes("1.30.14", 30) if self.minor == 29 else None
 
     @property
+    def feature_gates(self) -> dict[str, bool]:
+        """What is switched on in these clusters: image volumes, which are on by default since 1.35 and there at 1.33.
+
+        Their subPath, which the shim needs, came with 1.33.
+        """
+        return {"ImageVolume": True} if 33 <= self.minor < 35 else {}
+
+    @property
     def refuses_cgroup_v1(self) -> bool:
         """Whether a kubelet has to be told that cgroup v1 is good enough: since 1.31."""
         return self.minor >= 31

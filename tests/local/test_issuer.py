@@ -32,7 +32,7 @@ def issuer(running: Issuer) -> Issuer:
     return running
 
 
-def _get(issuer: Issuer, path: str) -> tuple[int, dict[str, str], bytes]:
+def _get(issuer: Issuer, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     context = ssl.create_default_context(cadata=issuer.ca_pem)
     (address,) = issuer.connect_to.values()
     connection = HTTPSConnection(issuer.host, timeout=5, context=context)
@@ -42,7 +42,7 @@ def _get(issuer: Issuer, path: str) -> tuple[int, dict[str, str], bytes]:
         context.wrap_socket(raw, server_hostname=issuer.host) as secure,
     ):
         connection.sock = secure
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
 
@@ -69,6 +69,12 @@ def test_the_key_set_has_its_own_content_type_and_public_members_alone(issuer: I
     (key,) = json.loads(body)["keys"]
     assert set(key) == {"use", "kty", "kid", "alg", "n", "e"}
     assert (key["use"], key["kty"], key["alg"], key["kid"]) == ("sig", "RSA", "RS256", issuer.kids[0])
+
+
+def test_the_key_set_is_given_to_nobody_who_accepts_plain_json_alone(issuer: Issuer) -> None:
+    assert _get(issuer, JWKS_PATH, Accept="application/json")[0] == 406
+    assert _get(issuer, JWKS_PATH, Accept="application/json, */*")[0] == 200
+    assert _get(issuer, JWKS_PATH, Accept="application/jwk-set+json")[0] == 200
 
 
 def test_every_other_path_is_not_found(issuer: Issuer) -> None:
