@@ -153,6 +153,7 @@ def test_the_daemon_finds_what_the_image_has_and_nothing_else(bench: Bench) -> N
 
 
 def test_a_crowd_gets_as_many_answers_as_it_says(daemon: Sidecar) -> None:
+    settle(daemon)  # the connection that waited for the set may not be closed yet
     with Crowd(sys.executable) as crowd:
         result = crowd.ask(daemon, connections=20, requests=1_000, in_flight=7)
         held = connections_of(daemon)
