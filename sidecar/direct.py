@@ -14,7 +14,7 @@ from sidecar.model import Credentials, Order, Profile
 from sidecar.tokens import jwt
 from sidecar.tokens.watch import read_token
 
-__all__ = ("exchange_once",)
+__all__ = ("exchange_once", "hops")
 
 
 async def exchange_once(
@@ -32,14 +32,14 @@ async def exchange_once(
         SettingsError: there is no such profile.
         TokenError: the file holds no usable token.
     """
-    hops = _hops(settings.profiles, name)
+    left = hops(settings.profiles, name)
     token = jwt.parse(read_token(settings.token_file))
     if token.expires_at <= clock.now().wall:
         raise TokenError(TokenProblem.EXPIRED)
     held: Credentials | None = None
 
     def more() -> Sequence[Order]:
-        return [Order(hops.pop(0), token, held)]
+        return [Order(left.pop(0), token, held)]
 
     client = ExchangeClient(clock, environment, settings.cluster)
     async with contextlib.aclosing(client.exchange(more)) as results:
@@ -47,18 +47,26 @@ async def exchange_once(
             if isinstance(outcome, Failure):
                 return outcome
             held = outcome.credentials
-            if not hops:
+            if not left:
                 return held
     raise RuntimeError("a bug: every order has a result")
 
 
-def _hops(profiles: Sequence[Profile], name: str) -> list[Profile]:
-    """Return the profile with its sources in front of it, in the order in which they are exchanged."""
+def hops(profiles: Sequence[Profile], name: str) -> list[Profile]:
+    """Return the profile with its sources in front of it, in the order in which they are exchanged.
+
+    Args:
+        profiles: of the settings.
+        name: the profile; "" means ``default``, or the only one.
+
+    Raises:
+        SettingsError: there is no such profile.
+    """
     by_name = {profile.name: profile for profile in profiles}
     found = by_name.get(name or "default") or (profiles[0] if not name and len(profiles) == 1 else None)
     if found is None:
         raise SettingsError("--profile", f"names none of {', '.join(sorted(by_name))}", "choose one of these")
-    hops = [found]
-    while hops[0].source:
-        hops.insert(0, by_name[hops[0].source])
-    return hops
+    chain = [found]
+    while chain[0].source:
+        chain.insert(0, by_name[chain[0].source])
+    return chain

@@ -13,12 +13,13 @@ Each class writes its own text from the data it is given. None ever holds a toke
 message: STS quotes parameter values in some of its texts, and a token is a parameter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = (
     "Failure",
     "Outcome",
+    "Refusal",
     "Retry",
     "SettingsError",
     "SidecarError",
@@ -115,6 +116,26 @@ class Outcome(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
 
 
+class Refusal(StrEnum):
+    """What AWS tells apart when it refuses an exchange: one for each row of ``exchange.classify``."""
+
+    DENIED = "denied"
+    NO_KEYS = "no_keys"
+    THUMBPRINT = "thumbprint"
+    AUDIENCE = "audience"
+    NO_PROVIDER = "no_provider"
+    BAD_TOKEN = "bad_token"  # noqa: S105 - a name
+    EXPIRED = "expired"
+    UNREACHABLE_ISSUER = "unreachable_issuer"
+    REJECTED_CLAIM = "rejected_claim"
+    DURATION = "duration"
+    BAD_PARAMETER = "bad_parameter"
+    BAD_POLICY = "bad_policy"
+    POLICY_TOO_LARGE = "policy_too_large"
+    REGION_DISABLED = "region_disabled"
+    THROTTLED = "throttled"
+
+
 class Retry(StrEnum):
     """Which schedule of ``credentials.backoff`` follows a failure."""
 
@@ -136,6 +157,7 @@ class Failure:
         hint: the next step for a person, one line.
         code: the AWS error code, or "" where AWS did not answer.
         status: the HTTP status, or 0 where AWS did not answer.
+        refusal: which of AWS's refusals it is, as far as AWS tells them apart; finer than ``outcome``.
     """
 
     outcome: Outcome
@@ -143,3 +165,4 @@ class Failure:
     hint: str
     code: str = ""
     status: int = 0
+    refusal: "Refusal | None" = field(default=None, compare=False)

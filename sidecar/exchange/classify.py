@@ -8,7 +8,7 @@ message itself ends here: it can quote parameter values, and the token is one.
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.errors import Failure, Outcome, Retry
+from sidecar.errors import Failure, Outcome, Refusal, Retry
 
 __all__ = ("HINTS", "classify", "local_failure")
 
@@ -17,6 +17,7 @@ __all__ = ("HINTS", "classify", "local_failure")
 class _Rule:
     code: str
     fragment: str
+    refusal: Refusal
     outcome: Outcome
     retry: Retry
     hint: str
@@ -29,6 +30,7 @@ _RULES: Final = (
     _Rule(
         "AccessDenied",
         "",
+        Refusal.DENIED,
         Outcome.ACCESS_DENIED,
         Retry.PROPAGATION,
         "the role does not exist or its trust policy does not allow this token: compare the policy's sub and aud "
@@ -37,6 +39,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "verification key",
+        Refusal.NO_KEYS,
         Outcome.ISSUER_UNREACHABLE,
         Retry.TRANSIENT,
         "AWS could not fetch the issuer's signing keys: the discovery document and the JWKS must be reachable from "
@@ -45,6 +48,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "thumbprint",
+        Refusal.THUMBPRINT,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         "the issuer's certificate changed: put the SHA-1 of the last certificate of its chain into the IAM OIDC "
@@ -53,6 +57,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "audience",
+        Refusal.AUDIENCE,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         "the token's aud is not a client id of the IAM OIDC provider: add it there, or change the volume's audience",
@@ -60,6 +65,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "No OpenIDConnect provider",
+        Refusal.NO_PROVIDER,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         f"the role's account has no IAM OIDC provider whose URL equals the token's iss: create it; {_PROPAGATION_NOTE}",
@@ -67,6 +73,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "",
+        Refusal.BAD_TOKEN,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         "AWS does not accept this token: its issuer, signing key or audience does not fit the IAM OIDC provider",
@@ -74,6 +81,7 @@ _RULES: Final = (
     _Rule(
         "ExpiredToken",
         "",
+        Refusal.EXPIRED,
         Outcome.EXPIRED_TOKEN,
         Retry.TRANSIENT,
         "the token is past its exp: the kubelet has stopped rotating it, or this node's clock is wrong",
@@ -81,6 +89,7 @@ _RULES: Final = (
     _Rule(
         "IDPCommunicationError",
         "",
+        Refusal.UNREACHABLE_ISSUER,
         Outcome.ISSUER_UNREACHABLE,
         Retry.TRANSIENT,
         "AWS could not reach the issuer: it must answer from the internet within 5 seconds",
@@ -88,6 +97,7 @@ _RULES: Final = (
     _Rule(
         "IDPRejectedClaim",
         "",
+        Refusal.REJECTED_CLAIM,
         Outcome.REJECTED_CLAIM,
         Retry.PERMANENT,
         "the issuer rejected the token: compare its claims with what the IAM OIDC provider expects",
@@ -95,6 +105,7 @@ _RULES: Final = (
     _Rule(
         "ValidationError",
         "DurationSeconds",
+        Refusal.DURATION,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "the duration is longer than the role's MaxSessionDuration, or than one hour for a chained role: "
@@ -103,6 +114,7 @@ _RULES: Final = (
     _Rule(
         "ValidationError",
         "",
+        Refusal.BAD_PARAMETER,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "AWS refuses a parameter: check the role ARN, session name, duration and policies",
@@ -110,6 +122,7 @@ _RULES: Final = (
     _Rule(
         "MalformedPolicyDocument",
         "",
+        Refusal.BAD_POLICY,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "the session policy is not a valid IAM policy",
@@ -117,6 +130,7 @@ _RULES: Final = (
     _Rule(
         "PackedPolicyTooLarge",
         "",
+        Refusal.POLICY_TOO_LARGE,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "session policy, policy ARNs and tags together are too large: shorten them",
@@ -124,12 +138,20 @@ _RULES: Final = (
     _Rule(
         "RegionDisabled",
         "",
+        Refusal.REGION_DISABLED,
         Outcome.REGION_DISABLED,
         Retry.PERMANENT,
         "STS is not active in this region for the role's account: activate it or set another region",
     ),
     *(
-        _Rule(code, "", Outcome.THROTTLED, Retry.TRANSIENT, "AWS asks for fewer requests; it is tried again")
+        _Rule(
+            code,
+            "",
+            Refusal.THROTTLED,
+            Outcome.THROTTLED,
+            Retry.TRANSIENT,
+            "AWS asks for fewer requests; it is tried again",
+        )
         for code in ("Throttling", "RequestLimitExceeded", "TooManyRequests", "SlowDown")
     ),
 )
@@ -161,7 +183,7 @@ def classify(code: str, message: str, status: int) -> Failure:
     known = code.removesuffix("Exception")
     for rule in _RULES:
         if rule.code == known and rule.fragment.lower() in message.lower():
-            return Failure(rule.outcome, rule.retry, rule.hint, rule.code, status)
+            return Failure(rule.outcome, rule.retry, rule.hint, rule.code, status, rule.refusal)
     if status == _TOO_MANY_REQUESTS:
         return Failure(Outcome.THROTTLED, Retry.TRANSIENT, "AWS asks for fewer requests; it is tried again", "", status)
     if status >= _SERVER_ERROR:

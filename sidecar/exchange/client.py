@@ -5,33 +5,18 @@ killed when it hangs, and picks up a new CA bundle or proxy by being new.
 """
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Any, Final
 
-from sidecar.clock import Clock
-from sidecar.errors import Failure, Outcome, Retry
-from sidecar.exchange.classify import classify, local_failure
+from sidecar.clock import Clock, Instant
+from sidecar.errors import Failure, Outcome
+from sidecar.exchange.answers import judge, order_line
+from sidecar.exchange.classify import local_failure
 from sidecar.exchange.process import COMMAND, Worker, start_worker, worker_environment
-from sidecar.exchange.session_name import session_name
-from sidecar.limits import BODY_MAX_BYTES, STS_ATTEMPT_SECONDS, WORKER_READY_SECONDS
-from sidecar.model import Credentials, Grant, Order, account_of
+from sidecar.limits import STS_ATTEMPT_SECONDS, WORKER_READY_SECONDS
+from sidecar.model import Grant, Order
 
 __all__ = ("ExchangeClient",)
 
-_CREDENTIAL_FIELDS: Final = ("access_key_id", "secret_access_key", "session_token")
-# What the endpoint's body has beside the three: names, expiry, account, role.
-_REST_OF_BODY_BYTES: Final = 1_000
-_TOO_LARGE: Final = Failure(
-    Outcome.BAD_ANSWER,
-    Retry.PERMANENT,
-    "the set is larger than SDKs read: shorten the session policy, its ARNs or the tags",
-    "TooLarge",
-)
-# Between STS's Date header and the moment that it counts from.
-_SLACK_SECONDS: Final = 300.0
-# 9999-12-31T23:59:59Z: no later moment can be written as clients read it.
-_LAST_SECOND: Final = 253_402_300_799
 Result = tuple[str, Grant | Failure]
 
 
@@ -84,7 +69,7 @@ class ExchangeClient:
                         await worker.receive()
                     ready = True
                     while left:
-                        worker.send({"orders": [self._line(order) for order in left]})
+                        worker.send({"orders": [order_line(order, self._cluster) for order in left]})
                         while left:
                             result = await self._answer(worker, left[0])
                             name = left.pop(0).profile.name
@@ -107,65 +92,4 @@ class ExchangeClient:
             answer = await worker.receive()
         if answer["profile"] != order.profile.name:
             raise ValueError
-        if "refused" in answer:
-            refused = answer["refused"]
-            return classify(str(refused["code"]), str(refused["message"]), int(refused["status"]))
-        if "failed" in answer:
-            return local_failure(Outcome(answer["failed"]["outcome"]), str(answer["failed"]["code"]))
-        return self._grant(order, answer["granted"], asked_mono)
-
-    def _line(self, order: Order) -> dict[str, object]:
-        profile = order.profile
-        line: dict[str, object] = {
-            "profile": profile.name,
-            "role_arn": profile.role_arn,
-            "session_name": profile.session_name or session_name(order.token, self._cluster),
-            "duration_seconds": profile.duration_seconds,
-            "region": profile.region,
-            "endpoint_url": profile.endpoint_url,
-            "fips": profile.fips,
-            "dual_stack": profile.dual_stack,
-            "policy": profile.policy,
-            "policy_arns": profile.policy_arns,
-        }
-        if order.source is None:
-            return line | {"token": order.token.raw}
-        tags = {"kubernetes-namespace": order.token.namespace, "kubernetes-pod-name": order.token.pod}
-        return line | {
-            "source": {name: getattr(order.source, name) for name in _CREDENTIAL_FIELDS},
-            "external_id": profile.external_id,
-            "tags": {key: value for key, value in tags.items() if value and profile.session_tags},
-        }
-
-    def _grant(self, order: Order, granted: Mapping[str, Any], asked_mono: float) -> Grant | Failure:
-        """Return the grant, or BAD_ANSWER where a part of it is missing or already worthless."""
-        # Printable ASCII only: a line feed in a value would break the header that a client makes of it.
-        if not all(
-            isinstance(value := granted[name], str) and value and value.isascii() and value.isprintable()
-            for name in _CREDENTIAL_FIELDS
-        ):
-            return local_failure(Outcome.BAD_ANSWER, "IncompleteCredentials")
-        if sum(len(granted[name]) for name in _CREDENTIAL_FIELDS) > BODY_MAX_BYTES - _REST_OF_BODY_BYTES:
-            return _TOO_LARGE
-        expires_at = granted["expires_at"]
-        sts_time = granted["sts_time"]
-        began_at = self._clock.now().wall if sts_time is None else sts_time
-        asked = float(order.profile.duration_seconds)
-        granted_life = float(expires_at) - began_at
-        if not math.isfinite(granted_life) or granted_life <= 0:
-            return local_failure(Outcome.BAD_ANSWER, "AlreadyExpired")
-        # STS never grants more than was asked for. A client would believe such an expiry and never come back.
-        if (sts_time is not None and granted_life > asked + _SLACK_SECONDS) or expires_at > _LAST_SECOND:
-            return local_failure(Outcome.BAD_ANSWER, "LivesTooLong")
-        # Without STS's own time a wrong clock of ours must not stretch a life.
-        life = min(granted_life, asked)
-        credentials = Credentials(
-            access_key_id=granted["access_key_id"],
-            secret_access_key=granted["secret_access_key"],
-            session_token=granted["session_token"],
-            # Without STS's own time an expiry years ahead is not believed either: clients would never come back.
-            expires_at=int(min(expires_at, began_at + asked)),
-            role_arn=order.profile.role_arn,
-            account_id=account_of(str(granted["assumed_role_arn"])) or account_of(order.profile.role_arn),
-        )
-        return Grant(credentials, life, asked_mono)
+        return judge(order, answer, Instant(self._clock.now().wall, asked_mono))

@@ -12,6 +12,7 @@ import email.utils
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sidecar.limits import STS_ATTEMPT_SECONDS, STS_CONNECT_SECONDS, WORKER_NICE
@@ -19,21 +20,13 @@ from sidecar.limits import STS_ATTEMPT_SECONDS, STS_CONNECT_SECONDS, WORKER_NICE
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
-__all__ = ("main",)
+__all__ = ("exchange", "main", "new_session")
 
 
 def main() -> int:
     """Serve the orders on standard input; see the module for the protocol."""
     os.nice(WORKER_NICE)
-    # Imported here: the test of the protocol's framing needs no boto3, and niceness must come before 0.2 s of CPU.
-    import boto3.session  # noqa: PLC0415
-    import botocore.credentials  # noqa: PLC0415
-    import botocore.session  # noqa: PLC0415
-
-    plain = botocore.session.Session()
-    # Credential resolution off, or it would find the endpoint that we serve and ask ourselves.
-    plain.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
-    session = boto3.session.Session(botocore_session=plain)
+    session = new_session()
     _say({"ready": True})
     for line in sys.stdin.buffer:
         try:
@@ -41,8 +34,23 @@ def main() -> int:
         except (ValueError, KeyError, TypeError):
             return 1
         for order in orders:
-            _say({"profile": order["profile"], **_exchange(session, order)})
+            _say({"profile": order["profile"], **exchange(session, order)})
     return 0
+
+
+def new_session() -> Any:  # noqa: ANN401 - boto3 comes late, untyped
+    """Return a boto3 session that has no credentials and looks for none.
+
+    It would find the endpoint that we serve and ask ourselves.
+    """
+    # Imported here: the test of the protocol's framing needs no boto3, and niceness must come before 0.2 s of CPU.
+    import boto3.session  # noqa: PLC0415
+    import botocore.credentials  # noqa: PLC0415
+    import botocore.session  # noqa: PLC0415
+
+    plain = botocore.session.Session()
+    plain.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
+    return boto3.session.Session(botocore_session=plain)
 
 
 def _say(answer: dict[str, Any]) -> None:
@@ -50,7 +58,13 @@ def _say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _exchange(session: Any, order: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - boto3 comes late, untyped
+def exchange(session: Any, order: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """Do one order, and return what came of it: `granted`, `refused` or `failed`, each a JSON object. Raises nothing.
+
+    Args:
+        session: of `new_session`.
+        order: as `client.order_line` writes it.
+    """
     from botocore import exceptions  # noqa: PLC0415 - as in main
 
     try:
@@ -69,7 +83,7 @@ def _exchange(session: Any, order: dict[str, Any]) -> dict[str, Any]:  # noqa: A
         return {"failed": {"outcome": "bad_answer", "code": type(error).__name__}}
 
 
-def _client(session: Any, order: dict[str, Any]) -> "STSClient":  # noqa: ANN401 - as above
+def _client(session: Any, order: Mapping[str, Any]) -> "STSClient":  # noqa: ANN401 - as above
     import botocore  # noqa: PLC0415 - as in main
     from botocore.config import Config  # noqa: PLC0415
 
@@ -103,7 +117,7 @@ def _client(session: Any, order: dict[str, Any]) -> "STSClient":  # noqa: ANN401
     return client
 
 
-def _ask(client: "STSClient", order: dict[str, Any]) -> dict[str, Any]:
+def _ask(client: "STSClient", order: Mapping[str, Any]) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "RoleArn": order["role_arn"],
         "RoleSessionName": order["session_name"],

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from sidecar.errors import Failure, Outcome
 from sidecar.exchange import worker
-from sidecar.exchange.client import ExchangeClient
+from sidecar.exchange.answers import order_line
 from sidecar.model import Grant
 from tests.fuzz.fuzz_answers import judged
 from tests.fuzz.promises import CLOCK, ORDERS, result_is_good
@@ -87,8 +87,8 @@ def ask(sts: LyingSts, session: boto3.session.Session, says: bytes) -> list[Gran
     said = b""
     for order in ORDERS:
         there = replace(order, profile=replace(order.profile, endpoint_url=sts.url))
-        line: dict[str, Any] = json.loads(json.dumps(ExchangeClient(CLOCK, {})._line(there)))
-        said += json.dumps({"profile": order.profile.name, **worker._exchange(session, line)}).encode() + b"\n"
+        line: dict[str, Any] = json.loads(json.dumps(order_line(there, "")))
+        said += json.dumps({"profile": order.profile.name, **worker.exchange(session, line)}).encode() + b"\n"
     assert ORDERS[0].token.raw.encode() not in said
     results = judged(said)
     for order, result in zip(ORDERS, results, strict=True):

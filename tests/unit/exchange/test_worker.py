@@ -7,16 +7,12 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import boto3.session
-import botocore.credentials
-import botocore.session
 import pytest
 
 from sidecar.exchange import worker
-from sidecar.exchange.client import ExchangeClient
+from sidecar.exchange.answers import order_line
 from sidecar.exchange.process import COMMAND, start_worker, worker_environment
 from sidecar.model import Order
-from tests.helpers.clock import FakeClock
 from tests.helpers.values import credentials, profile, token
 
 
@@ -39,10 +35,8 @@ def _catch(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore types 
 
 def sent(order: Order) -> CaughtError:
     """Return the request that the worker makes of this order."""
-    plain = botocore.session.Session()
-    plain.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
-    session = boto3.session.Session(botocore_session=plain)
-    line: dict[str, Any] = ExchangeClient(FakeClock(), {})._line(order)
+    session = worker.new_session()
+    line: dict[str, Any] = order_line(order, "")
     client = worker._client(session, line)
     client.meta.events.register("before-send.sts", _catch)
     with pytest.raises(CaughtError) as caught:
@@ -125,7 +119,7 @@ def test_the_worker_looks_for_no_credentials_of_its_own() -> None:
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{our_port}/v1/credentials",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x" * 43,
         }
-        line = ExchangeClient(FakeClock(), {})._line(of(endpoint_url=f"http://127.0.0.1:{sts_port}"))
+        line = order_line(of(endpoint_url=f"http://127.0.0.1:{sts_port}"), "")
 
         async def story() -> dict[str, Any]:
             async with start_worker(COMMAND, environment) as child:
