@@ -13,6 +13,8 @@ from sidecar.clock import SystemClock
 from sidecar.credentials.lifecycle import TABLE
 from sidecar.credentials.states import Phase
 from sidecar.credentials.store import Store
+from sidecar.doctor.table import CAUSES, CHECKS
+from sidecar.doctor.verdict import Finding
 from sidecar.endpoint.server import CredentialServer
 from sidecar.metrics import PREFIX, Metrics
 from sidecar.model import Profile
@@ -161,9 +163,38 @@ def _row(name: str, family: Metric) -> str:
     return f"| `{PREFIX}_{name}` | {family.type} | {'; '.join(shown)} | {family.documentation} |"
 
 
+def doctor() -> str:
+    """Return the page of all links that the doctor looks at, and all causes that it can name."""
+    lines = [
+        (ROOT / "scripts" / "doctor.md")
+        .read_text("utf-8")
+        .format(note=NOTE.format(source="`sidecar/doctor/` and `scripts/doctor.md`")),
+        "## The links, in their order\n",
+        "| link | `name` | what is looked at | causes it can name |",
+        "|---|---|---|---|",
+    ]
+    for check in CHECKS:
+        causes = ", ".join(f"[`{cause.name}`](#{cause.name})" for cause in check.causes) or "none"
+        lines.append(f"| {check.title} | `{check.name}` | {check.looks_at} | {causes} |")
+    lines.append("\n## The causes\n\n`<...>` stands for what the doctor knows of your case.\n")
+    for cause in sorted(CAUSES, key=lambda cause: cause.name):
+        finding = Finding(cause)
+        lines += [f"### {cause.name}\n", _sentence(finding.text(cause.what)) + "\n"]
+        lines.append(f"- Mend: {finding.text(cause.mend)}")
+        if cause.decide:
+            lines.append(f"- Decide whether it is this one: `{finding.text(cause.decide)}`")
+        lines.append(f"- Exit code {cause.exit_code}\n")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 PAGES = {
     "docs/configuration.md": configuration,
     "docs/design/lifecycle.md": lifecycle,
+    "docs/doctor.md": doctor,
     "docs/metrics.md": metrics,
 }
 

@@ -43,11 +43,12 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What stands in the way, why that matters, and what to do. Names only: values can be secret."""
+    """What stands in the way, why that matters, what to do, and by which rule. Names only: values can be secret."""
 
     names: tuple[str, ...]
     why: str
     fix: str
+    rule: str
 
     def __str__(self) -> str:
         return f"{', '.join(self.names)}: {self.why}; {self.fix}"
@@ -55,8 +56,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One kind of finding: what it looks at, which of that it sees, and what it says."""
+    """One kind of finding: how programs know it, what it looks at, which of that it sees, and what it says."""
 
+    name: str
     names: tuple[str, ...]
     seen: Callable[[Surroundings, tuple[str, ...]], tuple[str, ...]]
     why: str
@@ -67,7 +69,7 @@ def findings(around: Surroundings) -> Iterator[Finding]:
     """Yield what would win over the endpoint, or give something away, in the order of ``RULES``."""
     for rule in RULES:
         if names := rule.seen(around, rule.names):
-            yield Finding(names, rule.why, rule.fix)
+            yield Finding(names, rule.why, rule.fix, rule.name)
 
 
 def _set(around: Surroundings, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,6 +138,7 @@ _NO_WEB_IDENTITY: Final = (
 
 RULES: Final = (
     Rule(
+        "web_identity_variables",
         _WEB_IDENTITY,
         _all_set,
         "boto3, the AWS CLI, Go, Rust, JavaScript v3, object_store and MinIO go to STS by themselves and never ask "
@@ -143,24 +146,28 @@ RULES: Final = (
         _NO_WEB_IDENTITY,
     ),
     Rule(
+        "web_identity_without_role",
         _WEB_IDENTITY,
         _first_alone,
         "without AWS_ROLE_ARN boto3, the AWS CLI, Go, Rust and MinIO end with an error and never ask the sidecar",
         _NO_WEB_IDENTITY,
     ),
     Rule(
+        "role_without_web_identity",
         _WEB_IDENTITY[::-1],
         _first_alone,
         "half of a web identity: with AWS_WEB_IDENTITY_TOKEN_FILE beside it most SDKs never ask the sidecar",
         _NO_WEB_IDENTITY,
     ),
     Rule(
+        "static_keys",
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY", "AWS_SECRET_KEY"),
         _set,
         "keys in the environment win in every SDK, the last two names in Go and Java v1, and nobody renews them",
         "remove them, from envFrom and the image too",
     ),
     Rule(
+        "profile_variable",
         ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
         _present,
         "a profile is asked before the endpoint, and one that is in no file is an error in boto3, the AWS CLI and Go, "
@@ -168,6 +175,7 @@ RULES: Final = (
         "unset it; to set it to nothing does not help",
     ),
     Rule(
+        "relative_uri",
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",),
         _present,
         "it wins over the full URI in SDKs other than Go, in boto3, Rust and object_store even while it is empty: "
@@ -175,18 +183,21 @@ RULES: Final = (
         "unset it; to set it to nothing does not help",
     ),
     Rule(
+        "other_endpoint",
         (FULL_URI,),
         _other,
         "it names another endpoint or profile than the one printed, and SDKs ask that one",
         "use the printed line, or say which is meant by --profile and --endpoint-port",
     ),
     Rule(
+        "other_auth_token_file",
         (TOKEN_FILE,),
         _other,
         "it names another file than the one printed, and the endpoint answers 403 to any other token",
         "use the printed line, or say which is meant by --auth-token-file",
     ),
     Rule(
+        "auth_token_differs",
         (AUTH_TOKEN,),
         _unlike_file,
         "it is not what the auth-token file holds: Java, JavaScript v2 and OpenDAL send the variable, others the file, "
@@ -194,6 +205,7 @@ RULES: Final = (
         "remove it, or set both from one Secret",
     ),
     Rule(
+        "auth_token_variable",
         (AUTH_TOKEN,),
         _without_file,
         "the auth-token file cannot be read here, so nobody knows whether both hold the same, and SDKs differ in "
@@ -201,6 +213,7 @@ RULES: Final = (
         "remove it, or mount the profile's volume in this container",
     ),
     Rule(
+        "proxy_for_loopback",
         ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
         _proxied,
         "object_store, OpenDAL and the Rust SDK ask 127.0.0.1 through the proxy too: it sees the auth token, and the "
@@ -208,18 +221,21 @@ RULES: Final = (
         "set NO_PROXY and no_proxy as printed",
     ),
     Rule(
+        "endpoint_url",
         ("AWS_ENDPOINT_URL",),
         _set,
         "every service is called there, STS too, by current SDKs, and whoever answers sees the session token",
         "remove it, or set AWS_ENDPOINT_URL_<SERVICE> for the one that is meant",
     ),
     Rule(
+        "shared_files",
         (*HOME_FILES.values(), "AWS_CREDENTIAL_FILE", "BOTO_CONFIG"),
         _files,
         "keys and credential_process in such a file win over the endpoint, the last two names in boto3 and the AWS CLI",
         "remove it, unless the file holds neither or is how this container gets its credentials",
     ),
     Rule(
+        "home_files",
         tuple(HOME_FILES),
         _at_home,
         "keys and credential_process in it win over the endpoint in most SDKs",

@@ -5,16 +5,17 @@ Exit codes of every command: 0 good; 1 the thing checked is not good; 2 usage or
 """
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from typing import Final, NamedTuple, Protocol, TextIO
 
 from sidecar import __version__
 from sidecar.config import Settings, resolve
 from sidecar.errors import Outcome, SettingsError, StartError, TokenError
 from sidecar.options import OPTIONS, Option
-from sidecar.profiles import PROFILES_MAX_BYTES
+from sidecar.profiles_file import read_profiles
 
 __all__ = ("main",)
 
@@ -35,6 +36,50 @@ _DIRECT_EXITS = {
 }
 
 
+class _Tool(Protocol):
+    """A command that is no part of the flow, imported only when it is asked for."""
+
+    def run(self, given: argparse.Namespace, environment: Mapping[str, str], out: TextIO, err: TextIO) -> int:
+        """Do it, and return the exit code."""
+        ...
+
+
+class _Row(NamedTuple):
+    module: str
+    help: str
+    description: str
+
+
+_TOOLS: Final = {
+    "env": _Row(
+        "sidecar.env_command",
+        "print the variables that an application needs, and warn of those in its way",
+        "Prints what an application container needs, and warns of everything in the environment here that would win "
+        'over it or leak. For a shell: eval "$(aws-oidc-sidecar env)". Exit codes: 0 printed, 1 a warning with '
+        "--strict, 2 usage.",
+    ),
+    "doctor": _Row(
+        "sidecar.doctor.command",
+        "walk the whole chain from the application to AWS, and name the link that is broken",
+        "Looks at every link from the application's environment to AWS, and stops nowhere. Works in the sidecar, in an "
+        "application's container, in a Job and on a laptop; with rights to read IAM its word on a refusal is exact. "
+        "Prints nothing secret. Exit codes: 0 the chain holds, 1 a link here is broken, 2 configuration, 3 something "
+        "cannot be reached, 4 AWS refuses, 5 the issuer, its keys or its certificate do not fit.",
+    ),
+    "bootstrap": _Row(
+        "sidecar.bootstrap.command",
+        "set up what the exchange needs: the IAM OIDC provider and the roles that trust it",
+        "Sets up what the exchange needs, and mends it; may be repeated as often as one likes.",
+    ),
+    "publish-issuer": _Row(
+        "sidecar.publish_command",
+        "write the issuer's documents for a web server that AWS can reach, or compare them",
+        "For an issuer that AWS cannot reach: writes its discovery document and key set for any web server or bucket. "
+        "Exit codes: 0 good, 2 usage, 3 cannot reach, 5 the documents do not fit, 6 rights missing, 7 drift.",
+    ),
+}
+
+
 def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -50,13 +95,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     flags = {option.name: getattr(given, option.name.replace("-", "_"), None) for option in OPTIONS}
 
     def load() -> Settings:
-        return resolve(flags, environment, _read)
+        return resolve(flags, environment, read_profiles)
 
     try:
-        if given.command == "env":
-            from sidecar import env_command  # noqa: PLC0415 - as in _parser
-
-            return env_command.run(given, environment, sys.stdout, sys.stderr)
+        if given.command in _TOOLS:
+            tool: _Tool = importlib.import_module(_TOOLS[given.command].module)
+            return tool.run(given, environment, sys.stdout, sys.stderr)
         if given.command == "credential-process":
             return _exchange_once(load(), given.profile, environment)
         settings = load()
@@ -83,18 +127,11 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     )
     run.add_argument("--check-config", action="store_true", help="print the settings and where each is from, and exit")
     _add_options(run, OPTIONS)
-    env = commands.add_parser(
-        "env",
-        help="print the variables that an application needs, and warn of those in its way",
-        description="Prints what an application container needs, and warns of everything in the environment here "
-        'that would win over it or leak. For a shell: eval "$(aws-oidc-sidecar env)". Exit codes: 0 printed, '
-        "1 a warning with --strict, 2 usage.",
-    )
-    if list(command) == ["env"]:
-        # A daemon would keep in its memory for weeks what was imported for a command that is not asked for.
-        from sidecar import env_command  # noqa: PLC0415
-
-        env_command.add_options(env)
+    for name, row in _TOOLS.items():
+        tool = commands.add_parser(name, help=row.help, description=row.description)
+        if list(command) == [name]:
+            # A daemon would keep in its memory for weeks what was imported for a command that is not asked for.
+            importlib.import_module(row.module).add_options(tool)
     # For --help only: ``__main__`` takes this command before anything is imported.
     commands.add_parser("check", help="ask the daemon beside us whether it holds credentials; for exec probes")
     # Without --direct, ``__main__`` takes this one too.
@@ -132,26 +169,6 @@ def _show(settings: Settings) -> None:
         print(f"profile {profile.name}: {profile.role_arn}{chained}{'' if profile.served else ', not served'}")
     for warning in settings.warnings:
         print(f"warning: {warning}")
-
-
-def _read(path: Path) -> str:
-    """Return the text of the profiles file.
-
-    Raises:
-        SettingsError: it cannot be read, is too large, or is not UTF-8.
-    """
-    fix = "mount the ConfigMap with the profiles there"
-    try:
-        with path.open("rb") as file:
-            content = file.read(PROFILES_MAX_BYTES + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise SettingsError(str(path), f"cannot be read ({error.strerror})", fix) from None
-    except UnicodeDecodeError:
-        raise SettingsError(str(path), "is not UTF-8 text", fix) from None
-    if len(content) > PROFILES_MAX_BYTES:
-        raise SettingsError(str(path), f"is over {PROFILES_MAX_BYTES} bytes", fix)
-    return text
 
 
 def _exchange_once(settings: Settings, profile: str, environment: Mapping[str, str]) -> int:

@@ -14,7 +14,16 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(found.name for found in pkgutil.walk_packages(sidecar.__path__, "sidecar."))
 # Names nothing but constants; to list each twice would help nobody.
 CONSTANTS = "sidecar.limits"
-PACKAGES = ("sidecar.tokens", "sidecar.exchange", "sidecar.credentials", "sidecar.endpoint")
+PACKAGES = (
+    "sidecar.tokens",
+    "sidecar.exchange",
+    "sidecar.credentials",
+    "sidecar.endpoint",
+    "sidecar.issuer",
+    "sidecar.bootstrap",
+    "sidecar.doctor",
+    "sidecar.doctor.checks",
+)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in (*PACKAGES, CONSTANTS)])

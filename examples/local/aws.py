@@ -87,8 +87,8 @@ class Aws:
         handler = self._handler()
         self._moto.start()
         self._servers = (
-            LoopbackServer(handler, address=self._address),
-            LoopbackServer(handler, tls=lambda: self._tls, address=self._address),
+            LoopbackServer(handler, address=self._address, clock=self.clock),
+            LoopbackServer(handler, tls=lambda: self._tls, address=self._address, clock=self.clock),
         )
         for server in self._servers:
             server.start()
@@ -184,6 +184,10 @@ class Aws:
             return HttpResponse(200, {"Content-Type": "text/html"}, _GARBAGE)
         if web_identity and FaultKind.IDP_COMMUNICATION_ERROR in faults:
             raise Refused(Reason.IDP_COMMUNICATION)
+        if FaultKind.REGION_DISABLED in faults:
+            raise Refused(Reason.REGION_DISABLED, region=REGION)
+        if FaultKind.POLICY_TOO_LARGE in faults:
+            raise Refused(Reason.POLICY_TOO_LARGE)
         if web_identity:
             response = self._sts.assume_role_with_web_identity(operation.parameters, faults)
         else:

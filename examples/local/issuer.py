@@ -7,6 +7,7 @@ pkg/serviceaccount/openidmetadata.go; claims follow pkg/serviceaccount/claims.go
 import json
 import ssl
 import uuid
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -32,11 +33,15 @@ class Issuer:
         leaf_only: leave the CA out of the TLS chain, as many servers do.
         advertised_issuer: the `issuer` of the discovery document.
         jwks_uri: where the discovery document says that the keys are.
+        anonymous: whether it answers without a login at all; else 401, as an API server without anonymous requests.
+        bearer: the token without which every answer is 403, as that of an API server to anonymous; None for none.
 
     Args:
         url: the issuer, `https://HOST[/PATH]`.
         clock: wall time in seconds, for `iat`, `nbf` and `exp`.
         authority: the CA of its TLS certificate; a new private one by default.
+        addresses: IP addresses that its certificate is also for, as that of an API server is.
+        expired: whether its certificate is from the past.
     """
 
     def __init__(
@@ -45,15 +50,19 @@ class Issuer:
         *,
         clock: Clock = system_clock,
         authority: Authority | None = None,
+        addresses: Iterable[str] = (),
+        expired: bool = False,
     ) -> None:
         self.url = url
         self.host = urlsplit(url).hostname or ""
         self._path = urlsplit(url).path
         self._clock = clock
         self.authority = authority or Authority("issuer CA")
+        self._addresses, self._expired = tuple(addresses), expired
         self._keys = [SigningKey()]
+        self._announced: list[SigningKey] = []
         self._unknown_key: SigningKey | None = None
-        self.certificate: ServerCertificate = self.authority.issue([self.host])
+        self.certificate: ServerCertificate = self._issue()
         self._contexts = self._make_contexts()
         self._frozen_jwks: bytes | None = None
         self._server: LoopbackServer | None = None
@@ -61,7 +70,9 @@ class Issuer:
 
     def __enter__(self) -> Self:
         """Start to serve."""
-        self._server = LoopbackServer(self._handler(), tls=self._context, accepts=lambda: not self.down)
+        self._server = LoopbackServer(
+            self._handler(), tls=self._context, accepts=lambda: not self.down, clock=self._clock
+        )
         self._server.start()
         return self
 
@@ -81,6 +92,8 @@ class Issuer:
         self.leaf_only = False
         self.advertised_issuer = self.url
         self.jwks_uri = self.url + JWKS_PATH
+        self.anonymous = True
+        self.bearer: str | None = None
 
     @property
     def connect_to(self) -> dict[tuple[str, int], tuple[str, int]]:
@@ -164,11 +177,22 @@ class Issuer:
     @property
     def kids(self) -> tuple[str, ...]:
         """The key identifiers that the key set carries, oldest first."""
-        return tuple(key.kid for key in self._keys)
+        return tuple(key.kid for key in (*self._keys, *self._announced))
+
+    def announce_key(self, algorithm: Algorithm = "RS256") -> str:
+        """Add a key to the key set that signs from the next `rotate_key` on, and return its `kid`.
+
+        One more `--service-account-key-file` of an API server does so.
+        """
+        self._announced.append(SigningKey(algorithm))
+        return self._announced[-1].kid
 
     def rotate_key(self, algorithm: Algorithm = "RS256") -> str:
-        """Add a key that signs from now on, keep the older ones in the key set, and return its `kid`."""
-        self._keys.append(SigningKey(algorithm))
+        """Add a key that signs from now on, keep the older ones in the key set, and return its `kid`.
+
+        It is the one that was announced first, where one was.
+        """
+        self._keys.append(self._announced.pop(0) if self._announced else SigningKey(algorithm))
         return self._keys[-1].kid
 
     def retire_old_keys(self) -> None:
@@ -177,7 +201,7 @@ class Issuer:
 
     def reissue_certificate(self) -> None:
         """Serve a new leaf of the same CA, as a certificate renewal does."""
-        self.certificate = self.authority.issue([self.host])
+        self.certificate = self._issue()
         self._contexts = self._make_contexts()
 
     def replace_authority(self, authority: Authority | None = None) -> None:
@@ -194,6 +218,9 @@ class Issuer:
     def stale_jwks(self, stale: bool) -> None:
         if stale != self.stale_jwks:
             self._frozen_jwks = self._jwks() if stale else None
+
+    def _issue(self) -> ServerCertificate:
+        return self.authority.issue([self.host], self._addresses, expired=self._expired)
 
     def _make_contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         return server_context(self.certificate), server_context(self.certificate, with_ca=False)
@@ -213,6 +240,12 @@ class Issuer:
     def _answer(self, handler: LoopbackHandler) -> None:
         handler.server.closing.wait(self.delay_seconds)
         accept = handler.headers.get("Accept", "*/*")
+        if not self.anonymous:
+            handler.reply(401, {"Content-Type": "application/json"}, b'{"kind":"Status","reason":"Unauthorized"}\n')
+            return
+        if self.bearer is not None and handler.headers.get("Authorization") != f"Bearer {self.bearer}":
+            handler.reply(403, {"Content-Type": "application/json"}, b'{"kind":"Status","reason":"Forbidden"}\n')
+            return
         if handler.path == self._path + DISCOVERY_PATH:
             kind, body = "application/json", self._discovery()
         elif handler.path == self._path + JWKS_PATH:
@@ -238,7 +271,8 @@ class Issuer:
         return json.dumps(document, separators=(",", ":")).encode()
 
     def _jwks(self) -> bytes:
-        return json.dumps({"keys": [key.jwk() for key in self._keys]}, separators=(",", ":")).encode()
+        keys = [key.jwk() for key in (*self._keys, *self._announced)]
+        return json.dumps({"keys": keys}, separators=(",", ":")).encode()
 
 
 def _uid(*parts: str) -> str:

@@ -11,6 +11,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from examples.local.clock import Clock, system_clock
+
 # Longer than any client here pauses between two requests, so that a kept-alive connection ends on the client's side.
 _IDLE_SECONDS = 60.0
 
@@ -27,6 +29,7 @@ class LoopbackServer(ThreadingHTTPServer):
             runs; None serves plain HTTP.
         accepts: asked before each connection is served; False closes it without an answer, as a dead service does.
         address: another one than loopback only in a network namespace of one's own.
+        clock: what the Date header goes by.
     """
 
     daemon_threads = False  # joined by server_close: a leaked thread fails the test that leaked it
@@ -40,8 +43,10 @@ class LoopbackServer(ThreadingHTTPServer):
         tls: Callable[[], ssl.SSLContext] | None = None,
         accepts: Callable[[], bool] = lambda: True,
         address: str = LOOPBACK,
+        clock: Clock = system_clock,
     ) -> None:
         self._tls = tls
+        self.clock = clock
         self._accepts = accepts
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -124,7 +129,10 @@ class LoopbackHandler(BaseHTTPRequestHandler):
 
         Head and body leave in one write: two small writes would meet Nagle and a delayed ACK, 40 ms a request.
         """
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Date: {self.date_time_string()}"]
+        lines = [
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"Date: {self.date_time_string(self.server.clock())}",
+        ]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines += [f"Content-Length: {len(body)}"]
         if self.close_connection:

@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 # Fixed bounds, so that making a certificate reads no clock: OpenSSL checks them against real time.
 _NOT_BEFORE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 _NOT_AFTER = dt.datetime(2049, 12, 31, tzinfo=dt.UTC)
+_EXPIRED = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
 
 
 def thumbprint(der: bytes) -> str:
@@ -54,12 +55,23 @@ class Authority:
 
     Args:
         name: the common name of the CA's subject.
+        not_before: when it came to be; years ago by default.
+        not_after: when it runs out; in years by default.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, *, not_before: dt.datetime = _NOT_BEFORE, not_after: dt.datetime = _NOT_AFTER
+    ) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = certificate_builder(self._name, self._name, self._key.public_key(), self._key.public_key())
+        builder = certificate_builder(
+            self._name,
+            self._name,
+            self._key.public_key(),
+            self._key.public_key(),
+            not_before=not_before,
+            not_after=not_after,
+        )
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(key_usage(signs_certificates=True), critical=True)
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
@@ -69,14 +81,15 @@ class Authority:
         """The CA certificate's SHA-1 as IAM stores it."""
         return thumbprint(ssl.PEM_cert_to_DER_cert(self.pem))
 
-    def issue(self, names: Iterable[str], addresses: Iterable[str] = ()) -> ServerCertificate:
-        """Return a new server certificate for DNS `names` and IP `addresses`."""
+    def issue(self, names: Iterable[str], addresses: Iterable[str] = (), *, expired: bool = False) -> ServerCertificate:
+        """Return a new server certificate for DNS `names` and IP `addresses`; one from the past if `expired`."""
         key = ec.generate_private_key(ec.SECP256R1())
         sans: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         sans += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         # The subject stays generic: clients match the subject alternative names only (RFC 9525 section 2).
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local server")])
-        builder = certificate_builder(subject, self._name, key.public_key(), self._key.public_key())
+        last = _EXPIRED if expired else _NOT_AFTER
+        builder = certificate_builder(subject, self._name, key.public_key(), self._key.public_key(), not_after=last)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(key_usage(signs_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -107,6 +120,9 @@ def certificate_builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     issuer_key: ec.EllipticCurvePublicKey,
+    *,
+    not_before: dt.datetime = _NOT_BEFORE,
+    not_after: dt.datetime = _NOT_AFTER,
 ) -> x509.CertificateBuilder:
     """Return what every certificate begins with: whose it is, who signs it, and from when to when it is good."""
     # Both key identifiers are there because Python 3.13 verifies with VERIFY_X509_STRICT, which asks for them.
@@ -116,8 +132,8 @@ def certificate_builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOT_BEFORE)
-        .not_valid_after(_NOT_AFTER)
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )

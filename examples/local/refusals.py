@@ -44,6 +44,8 @@ class Reason(Enum):
     IDP_COMMUNICATION = auto()
     THROTTLED = auto()
     UNAVAILABLE = auto()
+    REGION_DISABLED = auto()
+    POLICY_TOO_LARGE = auto()
     # signed requests of the query protocol (STS, IAM)
     MISSING_AUTHENTICATION = auto()
     INCOMPLETE_SIGNATURE = auto()
@@ -217,6 +219,10 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
             "Throttling", 400, "Rate exceeded", _STS_COMMON, "https://github.com/aws/aws-sdk-go-v2/issues/2544"
         ),
         Reason.UNAVAILABLE: Row("ServiceUnavailable", 503, "Service Unavailable", _STS_COMMON),
+        Reason.REGION_DISABLED: Row("RegionDisabledException", 403, "STS is not activated in {region}.", _WEB_IDENTITY),
+        Reason.POLICY_TOO_LARGE: Row(
+            "PackedPolicyTooLarge", 400, "Packed size of session tags and policies exceeds the limit", _WEB_IDENTITY
+        ),
         Reason.MISSING_AUTHENTICATION: Row(
             "MissingAuthenticationToken", 403, "Request is missing Authentication Token", _STS_COMMON
         ),

@@ -26,11 +26,12 @@ _PEER = struct.Struct("3i")
 
 
 class CommandFailed(RuntimeError):  # noqa: N818 - says what happened
-    """A command in the cluster failed; the text has its standard error, `status` its exit status."""
+    """A command in the cluster failed; the text has its standard error, `status` its exit status, `output` the rest."""
 
     def __init__(self, command: Sequence[str], done: "subprocess.CompletedProcess[str]") -> None:
         super().__init__(f"exit status {done.returncode} of `{' '.join(command)}`:\n{done.stderr}")
         self.status = done.returncode
+        self.output = done.stdout
         self.stderr = done.stderr
 
 

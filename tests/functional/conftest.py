@@ -11,6 +11,7 @@ import pytest
 from examples.local.kubelet import Kubelet
 from examples.local.process import COMMAND, Sidecar
 from examples.local.world import World
+from tests.functional.doctoring import Patient
 
 
 @pytest.fixture
@@ -71,3 +72,21 @@ def application(fresh_world: World) -> Callable[[Sidecar, str], subprocess.Compl
         )
 
     return run
+
+
+@pytest.fixture
+def patient(fresh_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
+    """A laptop or Job with a token that AWS accepts."""
+    environment = {
+        "AWS_ROLE_ARN": fresh_world.set_up_trust(),
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+        "AWS_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_STS": fresh_world.aws.url,
+        "AWS_OIDC_SIDECAR_ALLOW_HTTP_STS": "true",
+        "AWS_OIDC_SIDECAR_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+    patient = Patient(fresh_world, environment, tmp_path / "token", monkeypatch)
+    patient.mint()
+    yield patient
+    fresh_world.issuer.retire_old_keys()
+    fresh_world.issuer.replace_authority()

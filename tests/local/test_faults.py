@@ -131,12 +131,23 @@ def test_a_fault_reaches_boto3_as_it_would_from_aws(trusted: World, kind: FaultK
         trusted.admin_client("sts").get_caller_identity()
 
 
+def test_a_disabled_region_refuses_every_call(trusted: World) -> None:
+    trusted.aws.faults.set(FaultKind.REGION_DISABLED, scope=Scope.ALL)
+    assert web_identity(trusted, trusted.issuer.mint()).code == "RegionDisabledException"
+
+
+def test_a_policy_can_be_too_large(trusted: World) -> None:
+    trusted.aws.faults.set(FaultKind.POLICY_TOO_LARGE, times=1)
+    assert web_identity(trusted, trusted.issuer.mint()).code == "PackedPolicyTooLarge"
+    assert web_identity(trusted, trusted.issuer.mint()).status == 200
+
+
 def test_every_kind_of_fault_has_a_test() -> None:
     seen = {
         *(FaultKind.DOWN, FaultKind.REFUSE_5XX, FaultKind.SLOW, FaultKind.THROTTLE),
         *(FaultKind.IDP_COMMUNICATION_ERROR, FaultKind.STALE_JWKS, FaultKind.EXPIRED_SET),
         *(FaultKind.EMPTY_SECRET, FaultKind.MISSING_FIELD, FaultKind.FAR_EXPIRY),
-        *(FaultKind.GARBAGE, FaultKind.TRUNCATED),
+        *(FaultKind.GARBAGE, FaultKind.TRUNCATED, FaultKind.REGION_DISABLED, FaultKind.POLICY_TOO_LARGE),
     }
     assert seen == set(FaultKind)
 

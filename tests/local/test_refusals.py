@@ -111,6 +111,8 @@ _CASES: dict[Reason, Callable[[World], Answer]] = {
     Reason.IDP_COMMUNICATION: lambda w: _fault(w, FaultKind.IDP_COMMUNICATION_ERROR),
     Reason.THROTTLED: lambda w: _fault(w, FaultKind.THROTTLE),
     Reason.UNAVAILABLE: lambda w: _fault(w, FaultKind.REFUSE_5XX),
+    Reason.REGION_DISABLED: lambda w: _fault(w, FaultKind.REGION_DISABLED),
+    Reason.POLICY_TOO_LARGE: lambda w: _fault(w, FaultKind.POLICY_TOO_LARGE),
     Reason.MISSING_AUTHENTICATION: lambda w: query(w, IDENTITY),
     Reason.INCOMPLETE_SIGNATURE: lambda w: _malformed(w, {}),
     Reason.UNKNOWN_KEY: lambda w: signed(w, replace(w.aws.admin, access_key_id="AKIAX"), IDENTITY),

@@ -1,0 +1,104 @@
+"""``aws-oidc-sidecar doctor``: walks the whole chain, stops nowhere, and names the link that is broken."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TextIO
+
+from sidecar import connect_to
+from sidecar.clock import SystemClock
+from sidecar.config import Settings, resolve
+from sidecar.doctor.case import Case, Place
+from sidecar.doctor.show import as_json, as_text, exit_code
+from sidecar.doctor.table import CHECKS
+from sidecar.errors import SettingsError
+from sidecar.options import OPTIONS
+from sidecar.profiles_file import read_profiles
+
+__all__ = ("add_options", "run")
+
+_OPTION_NAMES: Final = frozenset({
+    "role-arn", "profiles-file", "token-file", "audience", "role-session-name", "cluster", "duration", "region",
+    "sts-endpoint", "allow-http-sts", "fips", "dual-stack", "runtime-dir", "endpoint-port",
+})  # fmt: skip
+"""The daemon's settings that the doctor takes too."""
+
+# It stands for a role that is not known here: an application's container has none.
+_PLACEHOLDER: Final = "arn:aws:iam::000000000000:role/unknown"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the options of this command."""
+    parser.add_argument(
+        "--profile", metavar="NAME", default="", help="which profile (default: default, or the only one)"
+    )
+    parser.add_argument(
+        "--place",
+        choices=[str(place) for place in Place],
+        help="where this is, which decides what is looked at (default: found out)",
+    )
+    parser.add_argument("--issuer", metavar="URL", default="", help="the issuer, where no token is here to name it")
+    parser.add_argument("--issuer-ca", metavar="FILE", type=Path, help="trust this CA, PEM, for the issuer")
+    parser.add_argument(
+        "--connect-to",
+        metavar="HOST:PORT:ADDRESS:PORT",
+        action="append",
+        default=[],
+        help="reach HOST:PORT at ADDRESS:PORT, as curl does; may be given several times",
+    )
+    parser.add_argument("--no-exchange", action="store_true", help="do not ask STS for a set")
+    parser.add_argument("--no-iam", action="store_true", help="do not read IAM, even where there are rights to")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    for option in OPTIONS:
+        if option.name in _OPTION_NAMES:
+            variables = ", ".join((option.variable, *option.others))
+            parser.add_argument(f"--{option.name}", metavar="VALUE", help=f"{option.help} [{variables}]")
+
+
+def run(
+    given: argparse.Namespace,
+    environment: Mapping[str, str],
+    out: TextIO,
+    err: TextIO,  # noqa: ARG001 - every command has it
+) -> int:
+    """Print the report; return 0 where the chain holds, else the exit code of what breaks it.
+
+    Args:
+        given: what a parser with ``add_options`` made.
+        environment: of the process.
+        out: gets the report.
+        err: unused.
+
+    Raises:
+        SettingsError: a setting cannot be used.
+    """
+    settings, role_known = _settings(given, environment)
+    targets = _targets(given.connect_to)
+    if given.issuer_ca is not None and not given.issuer_ca.is_file():
+        raise SettingsError("--issuer-ca", "is no file", "name a file with CA certificates, PEM")
+    case = Case(given, environment, settings, SystemClock(), role_known=role_known, connect_to=targets)
+    with connect_to.redirected(targets):
+        # The exchange goes first: what AWS accepts decides how much a link that looks odd from here matters.
+        _ = case.exchanged
+        report = [(check, check.run(case)) for check in CHECKS]
+    if given.json:
+        out.write(as_json(report))
+    else:
+        as_text(report, out)
+    return exit_code(report)
+
+
+def _settings(given: argparse.Namespace, environment: Mapping[str, str]) -> tuple[Settings, bool]:
+    flags = {option.name: getattr(given, option.name.replace("-", "_"), None) for option in OPTIONS}
+    known = {"AWS_OIDC_SIDECAR_ROLE_ARN", "AWS_ROLE_ARN", "AWS_OIDC_SIDECAR_PROFILES_FILE"}
+    if flags["role-arn"] or flags["profiles-file"] or any(environment.get(name) for name in known):
+        return resolve(flags, environment, read_profiles), True
+    return resolve(flags | {"role-arn": _PLACEHOLDER}, environment, read_profiles), False
+
+
+def _targets(texts: list[str]) -> dict[connect_to.Target, connect_to.Target]:
+    try:
+        return dict(map(connect_to.parse, texts))
+    except ValueError as error:
+        what, _, fix = str(error).partition("; ")
+        raise SettingsError("--connect-to", what, fix) from None

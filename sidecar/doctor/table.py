@@ -1,0 +1,43 @@
+"""Every check, in the chain's order: the application first, AWS last. ``docs/doctor.md`` is made from it."""
+
+from typing import Final
+
+from sidecar.doctor.checks import (
+    application,
+    auth_token,
+    certificate,
+    claims,
+    clock,
+    credentials,
+    daemon,
+    discovery,
+    exchange,
+    iam,
+    keys,
+    role,
+    sts_path,
+    token_file,
+)
+from sidecar.doctor.verdict import Cause, Check
+
+__all__ = ("CAUSES", "CHECKS")
+
+CHECKS: Final[tuple[Check, ...]] = (
+    role.CHECK,
+    application.CHECK,
+    auth_token.CHECK,
+    daemon.CHECK,
+    token_file.CHECK,
+    claims.CHECK,
+    clock.CHECK,
+    discovery.CHECK,
+    keys.CHECK,
+    certificate.CHECK,
+    sts_path.CHECK,
+    iam.CHECK,
+    exchange.CHECK,
+    credentials.CHECK,
+)
+
+CAUSES: Final[tuple[Cause, ...]] = tuple(dict.fromkeys(cause for check in CHECKS for cause in check.causes))
+"""Every cause that there is, each once."""

@@ -1,0 +1,124 @@
+"""Asks the doctor as a person does, by the command line, and reads its JSON."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.local.loopback import LoopbackHandler, LoopbackServer
+from examples.local.world import World
+from sidecar import cli
+
+__all__ = ("Ill", "Patient", "Report", "refusing_sts")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the doctor said.
+
+    Attributes:
+        status: the exit code.
+        checks: each by its name, as in the JSON.
+        text: all of it.
+    """
+
+    status: int
+    checks: dict[str, dict[str, Any]]
+    text: str
+
+    def causes(self, *states: str) -> dict[str, list[str]]:
+        """Return {check: names of its causes} of the checks in these states, by default those that are broken."""
+        wanted = states or ("broken",)
+        return {
+            name: [cause["name"] for cause in check["causes"]]
+            for name, check in self.checks.items()
+            if check["state"] in wanted
+        }
+
+    def mend(self, check: str) -> str:
+        """Return the first mend that a check names."""
+        return str(self.checks[check]["causes"][0]["mend"])
+
+
+@dataclass(slots=True)
+class Patient:
+    """A pod's surroundings, healthy until a test makes them ill.
+
+    Attributes:
+        world: the cluster's issuer, and AWS.
+        environment: of the doctor's process.
+        token_file: the projected token.
+        flags: more of the command line.
+        secrets: what may be in no report.
+    """
+
+    world: World
+    environment: dict[str, str]
+    token_file: Path
+    patch: pytest.MonkeyPatch
+    flags: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+
+    def project(self, token: str) -> None:
+        """Put a token into the file."""
+        self.token_file.write_text(token)
+        self.secrets.append(token)
+
+    def mint(self, **changes: Any) -> None:  # noqa: ANN401 - of Issuer.mint
+        """Put a new token of the tutorial's pod into the file; `changes` are of `Issuer.mint`."""
+        self.project(self.world.issuer.mint(**changes))
+
+    def ask(self, *flags: str, rights: bool = False) -> Report:
+        """Return what the doctor says; with `rights` as an administrator's shell has them."""
+        aws = self.world.aws
+        # boto3 reads the process's own environment, whatever the command is given.
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+            self.patch.delenv(name, raising=False)
+        self.patch.setenv("AWS_ENDPOINT_URL_IAM", aws.url)
+        self.patch.setenv("AWS_ENDPOINT_URL_STS", aws.url)
+        self.patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        self.patch.setenv("HOME", "/nonexistent")
+        if rights:
+            self.patch.setenv("AWS_ACCESS_KEY_ID", aws.admin.access_key_id)
+            self.patch.setenv("AWS_SECRET_ACCESS_KEY", aws.admin.secret_access_key)
+        to = [f"{host}:{port}:{address}:{at}" for (host, port), (address, at) in aws.connect_to.items()]
+        redirections = [part for target in to for part in ("--connect-to", target)]
+        out = io.StringIO()
+        with redirect_stdout(out):
+            status = cli.main(["doctor", "--json", *redirections, *self.flags, *flags], self.environment)
+        text = out.getvalue()
+        hidden = [*self.secrets, aws.admin.secret_access_key]
+        hidden += [part for keys in aws.issued() for part in (keys.secret_access_key, keys.session_token)]
+        assert not [secret for secret in hidden if secret and secret in text]
+        document = json.loads(text)
+        assert document["exit_code"] == status
+        return Report(status, {check["name"]: check for check in document["checks"]}, text)
+
+
+@contextmanager
+def refusing_sts(code: str, status: int) -> Iterator[str]:
+    """Run an STS that refuses everything with one code; the value is its URL."""
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
+
+    class Handler(LoopbackHandler):
+        def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.reply(status, {"Content-Type": "text/xml"}, body)
+
+        do_GET = do_POST  # noqa: N815 - as above
+
+    server = LoopbackServer(Handler)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.close()
+
+
+Ill = Callable[[Patient], None]
+"""Sets up one fault."""

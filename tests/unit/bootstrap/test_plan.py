@@ -1,0 +1,200 @@
+"""From what is wanted and what is there to the calls between them."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sidecar.bootstrap.ownership import own_tags
+from sidecar.bootstrap.plan import left_alone, plan, trust_of
+from sidecar.bootstrap.removal import removal
+from sidecar.bootstrap.spec import Issuer, RoleSpec, Spec
+from sidecar.bootstrap.state import OPERATIONS, Account, Change, Observed, Provider, Role
+from sidecar.errors import SettingsError
+
+_ACCOUNT = Account("123456789012")
+_ISSUER = Issuer("https://issuer.test")
+_ARN = _ACCOUNT.provider_arn(_ISSUER)
+_FIRST = RoleSpec("First", ("s",), policy_arns=("arn:aws:iam::aws:policy/R",))
+_SECOND = RoleSpec("Second", assumed_by=("First",), session_tags=True)
+_SPEC = Spec((_ISSUER,), (_FIRST, _SECOND))
+_PRINT, _OLD = "a" * 40, "b" * 40
+_OURS = own_tags(_ISSUER)
+
+
+def _plan(spec: Spec = _SPEC, observed: Observed | None = None, **options: Any) -> tuple[Change, ...]:  # noqa: ANN401
+    prints = {issuer.url: (_PRINT,) for issuer in spec.issuers}
+    return plan(spec, observed or Observed(_ACCOUNT), options.pop("prints", prints), **options)
+
+
+def _operations(changes: tuple[Change, ...]) -> list[str]:
+    return [change.operation for change in changes]
+
+
+def _there(**changed: Any) -> Observed:  # noqa: ANN401 - passed on
+    """Return what is there after the set-up, but for what is changed of the provider."""
+    return Observed(
+        _ACCOUNT,
+        {_ARN: Provider(**{"client_ids": ("sts.amazonaws.com",), "thumbprints": (_PRINT,), "tags": _OURS, **changed})},
+        {
+            "First": Role(
+                trust_of(_SPEC, _FIRST, _ACCOUNT),
+                policy_arns=_FIRST.policy_arns,
+                inline={"aws-oidc-sidecar-assume-Second": json.loads(_inline_of_first())},
+                tags=_OURS,
+            ),
+            "Second": Role(trust_of(_SPEC, _SECOND, _ACCOUNT), tags=_OURS),
+        },
+        {_ARN: ("First",)},
+    )
+
+
+def _inline_of_first() -> str:
+    return next(str(one.parameters["PolicyDocument"]) for one in _plan() if one.operation == "PutRolePolicy")
+
+
+def test_in_an_empty_account_a_role_comes_after_those_that_its_trust_policy_names() -> None:
+    changes = _plan()
+    assert _operations(changes) == [
+        "CreateOpenIDConnectProvider", "CreateRole", "AttachRolePolicy", "PutRolePolicy", "CreateRole",
+    ]  # fmt: skip
+    assert [change.target for change in changes if change.operation == "CreateRole"] == ["role First", "role Second"]
+
+
+def test_what_is_made_is_tagged_in_the_same_call() -> None:
+    made = [change for change in _plan() if change.operation.startswith("Create")]
+    for change in made:
+        assert {"Key": "managed-by", "Value": "aws-oidc-sidecar"} in change.parameters["Tags"]
+        assert {"Key": "aws-oidc-sidecar/issuer", "Value": "issuer.test"} in change.parameters["Tags"]
+
+
+def test_where_all_is_there_nothing_is_planned() -> None:
+    assert _plan(observed=_there()) == ()
+
+
+def test_thumbprints_that_iam_would_not_look_at_are_neither_made_nor_changed() -> None:
+    none: dict[str, Any] = {"prints": {_ISSUER.url: ()}}
+    assert "ThumbprintList" not in _plan(**none)[0].parameters
+    assert _plan(observed=_there(thumbprints=(_OLD,)), prune=True, **none) == ()
+    unknown: dict[str, Any] = {"prints": {_ISSUER.url: None}}
+    assert _plan(observed=_there(thumbprints=(_OLD,)), prune=True, **unknown) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "prune", "new"),
+    [
+        ((_OLD,), False, [_PRINT, _OLD]),
+        ((_OLD,), True, [_PRINT]),
+        ((_PRINT, _OLD), True, [_PRINT]),
+        ((_PRINT, _OLD), False, None),
+        ((_PRINT.upper(),), True, None),
+        (tuple(str(number) * 40 for number in range(5)), False, [_PRINT, *(str(number) * 40 for number in range(4))]),
+    ],
+)
+def test_new_thumbprints_stand_before_old_ones(old: tuple[str, ...], prune: bool, new: list[str] | None) -> None:  # noqa: FBT001
+    changes = _plan(observed=_there(thumbprints=old), prune=prune)
+    assert [change.parameters["ThumbprintList"] for change in changes] == ([new] if new else [])
+
+
+def test_each_client_id_that_is_missing_is_added_and_none_is_taken_away() -> None:
+    changes = _plan(observed=_there(client_ids=("vault",)))
+    assert [dict(change.parameters) for change in changes] == [
+        {"OpenIDConnectProviderArn": _ARN, "ClientID": "sts.amazonaws.com"}
+    ]
+    with pytest.raises(SettingsError, match="more than 100 client ids"):
+        _plan(observed=_there(client_ids=tuple(map(str, range(100)))))
+
+
+def test_what_is_somebody_elses_is_marked_and_not_tagged() -> None:
+    changes = _plan(observed=_there(tags={}, client_ids=("vault",)))
+    assert [(change.operation, change.foreign) for change in changes] == [("AddClientIDToOpenIDConnectProvider", True)]
+    adopted = _plan(observed=_there(tags={}, client_ids=("vault",)), adopt=True)
+    assert [(change.operation, change.foreign) for change in adopted] == [
+        ("AddClientIDToOpenIDConnectProvider", False),
+        ("TagOpenIDConnectProvider", False),
+    ]
+    assert {"Key": "aws-oidc-sidecar/adopted", "Value": "true"} in adopted[1].parameters["Tags"]
+    assert _plan(observed=_there(tags={})) == (), "nothing to change, nothing to ask for"
+
+
+def test_a_role_of_one_of_the_issuers_is_ours_and_is_tagged_with_the_first() -> None:
+    new = Issuer("https://new.test")
+    both = replace(_SPEC, issuers=(new, _ISSUER))
+    changes = [change for change in _plan(both, _there()) if change.target == "role First"]
+    assert [(change.operation, change.foreign) for change in changes] == [
+        ("UpdateAssumeRolePolicy", False),
+        ("TagRole", False),
+    ]
+    statements = json.loads(changes[0].parameters["PolicyDocument"])["Statement"]
+    assert [one["Principal"]["Federated"] for one in statements] == [_ACCOUNT.provider_arn(new), _ARN]
+    assert changes[1].parameters["Tags"] == [{"Key": "aws-oidc-sidecar/issuer", "Value": "new.test"}]
+
+
+def test_exact_subjects_and_patterns_stand_in_statements_of_their_own() -> None:
+    statements = trust_of(_SPEC, RoleSpec("A", ("x",), ("y*",)), _ACCOUNT)["Statement"]
+    assert [sorted(one["Condition"]) for one in statements] == [["StringEquals"], ["StringEquals", "StringLike"]]
+
+
+def test_a_path_cannot_be_changed() -> None:
+    with pytest.raises(SettingsError, match=r"^role First: exists with the path /; "):
+        _plan(replace(_SPEC, roles=(replace(_FIRST, path="/p/"),)), _there())
+
+
+def test_policies_of_another_partition_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^role First: .* is of another partition"):
+        _plan(observed=Observed(Account("123456789012", "aws-cn")))
+
+
+def test_an_inline_policy_that_no_role_has_room_for_is_refused() -> None:
+    long = RoleSpec("First", ("s",), inline={"p": {"Statement": "x" * 10_240}})
+    with pytest.raises(SettingsError, match=r"^role First: inline policy p: is over 10240"):
+        _plan(replace(_SPEC, roles=(long,)))
+
+
+def test_characters_of_an_issuer_that_a_tag_cannot_have_are_replaced() -> None:
+    assert own_tags(Issuer("https://issuer.test/~a%20b"))["aws-oidc-sidecar/issuer"] == "issuer.test/_a_20b"
+
+
+def test_what_others_hang_on_a_role_is_left_and_told() -> None:
+    there = _there()
+    role = replace(there.roles["First"], policy_arns=("arn:aws:iam::aws:policy/R", "arn:x"), inline={"theirs": None})
+    lines = left_alone(_SPEC, replace(there, roles={"First": role}))
+    assert lines == tuple(f"role First also has {what}, which is left as it is" for what in ("arn:x", "theirs"))
+
+
+def test_every_change_is_a_call_that_is_known_with_its_rights() -> None:
+    assert {change.operation for change in _plan()} <= set(OPERATIONS)
+    assert [row for name, row in OPERATIONS.items() if not row.actions[0].endswith(f":{name}")] == []
+
+
+# --- removal ---
+
+
+def test_it_is_taken_away_from_the_end() -> None:
+    changes, left = removal(_SPEC, _there())
+    assert [(change.operation, change.target) for change in changes] == [
+        ("DeleteRole", "role Second"),
+        ("DetachRolePolicy", "role First"),
+        ("DeleteRolePolicy", "role First"),
+        ("DeleteRole", "role First"),
+        ("DeleteOpenIDConnectProvider", "provider issuer.test"),
+    ]
+    assert left == ()
+    assert removal(_SPEC, Observed(_ACCOUNT, trusting={})) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (replace(_there(), trusting=None), "provider issuer.test stays: whether other roles trust it cannot be seen"),
+        (replace(_there(), trusting={_ARN: ("First", "B", "A")}), "provider issuer.test stays: trusted by role A, B"),
+        (_there(client_ids=("sts.amazonaws.com", "v")), "provider issuer.test stays: others gave it the client ids v"),
+        (_there(tags={}), "provider issuer.test stays: others made it"),
+        (_there(tags={**_OURS, "aws-oidc-sidecar/adopted": "true"}), "provider issuer.test stays: it was adopted"),
+    ],
+)
+def test_a_provider_that_somebody_may_need_stays(there: Observed, told: str) -> None:
+    changes, left = removal(_SPEC, there)
+    assert "DeleteOpenIDConnectProvider" not in _operations(changes)
+    assert [line.startswith(told) for line in left] == [True]

@@ -1,0 +1,102 @@
+"""Two policy documents are the same when IAM would do the same by them."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, strategies as st
+
+from sidecar.bootstrap.policies import document, same
+
+_VALUES = st.lists(st.sampled_from(["a", "b", "c%20d", "*"]), min_size=1, max_size=3, unique=True)
+_KEYS = st.sampled_from(["issuer.test:aud", "issuer.test:sub", "aws:SourceIp"])
+_STATEMENTS = st.fixed_dictionaries(
+    {
+        "Effect": st.sampled_from(["Allow", "Deny"]),
+        "Principal": st.dictionaries(st.sampled_from(["Federated", "AWS"]), _VALUES, min_size=1),
+        "Action": st.lists(st.sampled_from(["sts:AssumeRole", "sts:TagSession"]), min_size=1, unique=True),
+        "Condition": st.dictionaries(
+            st.sampled_from(["StringEquals", "StringLike"]), st.dictionaries(_KEYS, _VALUES, min_size=1), max_size=2
+        ),
+    },
+    optional={"Sid": st.sampled_from(["One", "Two"])},
+)
+_DOCUMENTS = st.lists(_STATEMENTS, min_size=1, max_size=3).map(lambda found: {"Version": "1", "Statement": found})
+
+
+def _reworded(value: Any, draw: st.DrawFn) -> Any:  # noqa: ANN401 - of JSON
+    """Return the same in another order, and single values for lists of one."""
+    if isinstance(value, dict):
+        return {key: _reworded(value[key], draw) for key in draw(st.permutations(list(value)))}
+    if isinstance(value, list):
+        items = [_reworded(item, draw) for item in draw(st.permutations(value))]
+        return items[0] if len(items) == 1 and draw(st.booleans()) else items
+    return value
+
+
+@given(st.data(), _DOCUMENTS)
+def test_order_and_lists_of_one_make_no_difference(data: st.DataObject, policy: dict[str, Any]) -> None:
+    other = data.draw(st.composite(lambda draw: _reworded(policy, draw))())
+    assert same(policy, other)
+    assert same(other, policy)
+    assert same(policy, document(quote(json.dumps(other), safe="")))
+
+
+@given(_DOCUMENTS, st.data())
+def test_another_value_does(policy: dict[str, Any], data: st.DataObject) -> None:
+    changed = json.loads(json.dumps(policy))
+    statement = data.draw(st.sampled_from(changed["Statement"]))
+    part = data.draw(st.sampled_from(["Effect", "Principal", "Action", "Condition"]))
+    statement[part] = {
+        "Effect": "Neither",
+        "Principal": {"AWS": "z"},
+        "Action": ["z"],
+        "Condition": {"Bool": {"z": 1}},
+    }[part]
+    assert not same(policy, changed)
+
+
+def _with(**elements: object) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "a:B", "Resource": "*", **elements}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (_with(Action="sts:AssumeRole"), _with(Action="STS:assumerole")),
+        (_with(Condition={"Bool": {"a:B": True}}), _with(Condition={"Bool": {"A:b": "true"}})),
+        (_with(Condition={"NumericEquals": {"a:B": 1}}), _with(Condition={"NumericEquals": {"a:B": ["1"]}})),
+        (_with(Principal={"AWS": "123456789012"}), _with(Principal={"AWS": "arn:aws:iam::123456789012:root"})),
+        (_with(), {"Statement": [*[_with()["Statement"]] * 2], "Version": "2012-10-17"}),
+    ],
+)
+def test_other_words_for_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (_with(Resource="arn:aws:s3:::A"), _with(Resource="arn:aws:s3:::a")),
+        (_with(Condition={"StringEquals": {"a:B": "x"}}), _with(Condition={"StringEquals": {"a:B": "X"}})),
+        (_with(Condition={"StringEquals": {"a:B": "x"}}), _with(Condition={"StringLike": {"a:B": "x"}})),
+        (_with(Condition={"StringEquals": {"a:B": "x"}}), _with()),
+        (_with(Principal={"AWS": "x"}), _with(Principal={"Federated": "x"})),
+        (_with(), {**_with(), "Version": "2008-10-17"}),
+        (_with(), {"Statement": [_with()["Statement"], {"Effect": "Deny"}], "Version": "2012-10-17"}),
+        (_with(Sid="A"), _with(Sid="B")),
+    ],
+)
+def test_what_is_not_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert not same(one, other)
+
+
+@pytest.mark.parametrize("content", ["", "x", "[]", "1", '"{}"', None, 1, "%7B", "{" * 100_000])
+def test_what_is_no_document_is_refused(content: object) -> None:
+    with pytest.raises(ValueError, match="not a JSON object; "):
+        document(content)
+
+
+def test_a_percent_sign_in_plain_json_stays() -> None:
+    assert document('{"a": "%7B"}') == {"a": "%7B"}

@@ -1,0 +1,118 @@
+"""Through a proxy, and past one."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from examples.local.issuer import DISCOVERY_PATH, Issuer
+from sidecar.connect_to import redirected
+from sidecar.issuer.reader import IssuerReader, Trouble, Unreadable, environment_proxy, proxy_beside
+from tests.unit.issuer.site import Proxy
+
+URL = "https://issuer.test" + DISCOVERY_PATH
+VARIABLES = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment without a proxy."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def trouble(reader: IssuerReader) -> tuple[Trouble, str]:
+    with pytest.raises(Unreadable) as caught:
+        reader.get(URL)
+    return caught.value.trouble, str(caught.value).removeprefix(f"{URL}: ")
+
+
+@pytest.mark.parametrize("form", ["http://{}", "http://{}/", "{}"])
+def test_a_proxy_is_asked_for_the_name_and_tls_goes_through_it(issuer: Issuer, form: str) -> None:
+    proxy = Proxy(issuer.connect_to)
+    with proxy as address:
+        answer = IssuerReader(proxy=lambda _: form.format(address)).get(URL)
+    assert (answer.status, answer.chain.last.thumbprint) == (200, issuer.thumbprints[-1])
+    # By the public CAs, to look at the chain, by what it showed.
+    assert proxy.asked == ["issuer.test:443"] * 3
+
+
+def test_a_proxy_gets_the_user_and_the_password_of_its_url(issuer: Issuer) -> None:
+    wanted = "Basic " + base64.b64encode(b"us:er:pass word").decode()
+    with Proxy(issuer.connect_to, credentials=wanted) as address:
+        assert IssuerReader(proxy=lambda _: f"http://us%3Aer:pass%20word@{address}").get(URL).status == 200
+
+
+def test_a_user_may_have_no_password(issuer: Issuer) -> None:
+    wanted = "Basic " + base64.b64encode(b"user:").decode()
+    with Proxy(issuer.connect_to, credentials=wanted) as address:
+        assert IssuerReader(proxy=lambda _: f"http://user@{address}").get(URL).status == 200
+
+
+def test_a_proxy_that_wants_credentials_is_told_apart_and_no_password_is_quoted(issuer: Issuer) -> None:
+    with Proxy(issuer.connect_to, credentials="Basic other") as address:
+        told = trouble(IssuerReader(proxy=lambda _: f"http://user:secret@{address}"))
+    assert told == (Trouble.CONNECTION, "no connection (HTTP 407), by way of the proxy 127.0.0.1")
+
+
+def test_a_proxy_that_does_not_get_through() -> None:
+    with Proxy({}) as address:
+        told = trouble(IssuerReader(proxy=lambda _: f"http://{address}"))
+    assert told == (Trouble.CONNECTION, "no connection (HTTP 502), by way of the proxy 127.0.0.1")
+
+
+def test_a_proxy_whose_name_nobody_knows() -> None:
+    told = trouble(IssuerReader(proxy=lambda _: "http://proxy.invalid:3128"))
+    assert told == (Trouble.NAME, "its name cannot be resolved, by way of the proxy proxy.invalid")
+
+
+def test_a_proxy_without_a_port_is_asked_at_80(issuer: Issuer) -> None:
+    with Proxy(issuer.connect_to) as address:
+        host, _, port = address.rpartition(":")
+        with redirected({("proxy.test", 80): (host, int(port))}):
+            assert IssuerReader(proxy=lambda _: "http://proxy.test").get(URL).status == 200
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
+def test_the_environment_names_the_proxy(issuer: Issuer, environment: pytest.MonkeyPatch, name: str) -> None:
+    proxy = Proxy(issuer.connect_to)
+    with proxy as address:
+        environment.setenv(name, f"http://{address}")
+        assert IssuerReader().get(URL).status == 200
+    assert proxy.asked
+
+
+@pytest.mark.parametrize("exempt", ["issuer.test", ".test", "*", "other.test,issuer.test"])
+def test_what_the_environment_exempts_goes_past_it(
+    issuer: Issuer, environment: pytest.MonkeyPatch, exempt: str
+) -> None:
+    proxy = Proxy({})
+    with proxy as address, redirected(issuer.connect_to):
+        environment.setenv("https_proxy", f"http://{address}")
+        environment.setenv("no_proxy", exempt)
+        assert IssuerReader().get(URL).status == 200
+    assert proxy.asked == []
+
+
+def test_without_a_proxy_none_is_named(environment: pytest.MonkeyPatch) -> None:
+    assert environment_proxy("issuer.test") is None
+    environment.setenv("http_proxy", "http://127.0.0.1:1")
+    assert environment_proxy("issuer.test") is None
+    environment.setenv("https_proxy", "http://127.0.0.1:1")
+    assert environment_proxy("issuer.test") == "http://127.0.0.1:1"
+
+
+def test_a_host_that_is_reached_elsewhere_goes_past_it(issuer: Issuer, environment: pytest.MonkeyPatch) -> None:
+    proxy = Proxy({})
+    with proxy as address, redirected(issuer.connect_to):
+        environment.setenv("https_proxy", f"http://{address}")
+        assert IssuerReader(proxy=proxy_beside(issuer.connect_to)).get(URL).status == 200
+        assert trouble(IssuerReader(proxy=proxy_beside({})))[0] is Trouble.CONNECTION
+    assert proxy.asked == ["issuer.test:443"]

@@ -1,0 +1,207 @@
+"""Which servers are trusted, by what, and what is told of their certificates."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.local.issuer import DISCOVERY_PATH, Issuer
+from examples.local.pki import Authority
+from sidecar.connect_to import redirected
+from sidecar.errors import SettingsError
+from sidecar.issuer.certificates import Chain
+from sidecar.issuer.reader import Answer, IssuerReader, Trouble, Unreadable
+
+URL = "https://issuer.test" + DISCOVERY_PATH
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as running, redirected(running.connect_to):
+        yield running
+
+
+@pytest.fixture
+def ca_file(issuer: Issuer, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.crt"
+    path.write_text(issuer.ca_pem)
+    return path
+
+
+def chain(reader: IssuerReader | None = None) -> Chain:
+    return (reader or IssuerReader()).get(URL).chain
+
+
+def refused(reader: IssuerReader) -> str:
+    with pytest.raises(Unreadable) as caught:
+        reader.get(URL)
+    assert caught.value.trouble is Trouble.TLS
+    return str(caught.value).removeprefix(f"{URL}: ")
+
+
+def thumbprints(served: Chain) -> tuple[str, ...]:
+    return tuple(certificate.thumbprint for certificate in served.certificates)
+
+
+# --- the chain ---
+
+
+def test_the_chain_is_told_as_it_was_sent(issuer: Issuer) -> None:
+    served = chain()
+    assert thumbprints(served) == issuer.thumbprints
+    assert served.last.thumbprint == issuer.authority.thumbprint
+    assert (served.public, served.leaf_only) == (False, False)
+
+
+def test_a_certificate_is_told_by_names_and_times(issuer: Issuer) -> None:
+    del issuer
+    leaf, ca = chain().certificates
+    assert (leaf.subject, leaf.issuer, leaf.is_root) == ("CN=local server", "CN=issuer CA", False)
+    assert (ca.subject, ca.is_root) == ("CN=issuer CA", True)
+    assert (leaf.not_before, leaf.not_after) == (1577836800.0, 2524521600.0)
+    assert repr(leaf.der) not in repr(leaf)
+
+
+def test_a_server_may_send_its_leaf_alone(issuer: Issuer) -> None:
+    issuer.leaf_only = True
+    served = chain()
+    assert (thumbprints(served), served.leaf_only) == (issuer.thumbprints, True)
+
+
+def test_a_self_signed_certificate_sent_alone_is_no_leaf_without_its_ca(issuer: Issuer) -> None:
+    ca = chain().certificates[1]
+    assert not Chain((ca,), public=False).leaf_only
+    del issuer
+
+
+def test_a_name_from_a_stranger_makes_no_line_of_its_own() -> None:
+    with Issuer(authority=Authority("CA\nall is well")) as issuer, redirected(issuer.connect_to):
+        assert chain().last.subject == "CN=CAall is well"
+
+
+# --- public CAs ---
+
+
+def test_a_chain_to_a_root_ca_of_this_machine_is_public(
+    issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    served = chain()
+    assert served.public
+    assert thumbprints(served) == issuer.thumbprints
+
+
+def test_public_needs_no_ca_to_be_sent(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    issuer.leaf_only = True
+    assert (chain().public, chain().leaf_only) == (True, True)
+
+
+def test_public_for_another_name_is_not_public(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    with Issuer() as issuer:
+        home = {("other.test", 443): issuer.connect_to["issuer.test", 443]}
+        with redirected(home), pytest.raises(Unreadable) as caught:
+            IssuerReader(by_thumbprint=False).get("https://other.test/")
+    assert caught.value.trouble is Trouble.TLS
+
+
+# --- a file with CAs ---
+
+
+def test_a_ca_file_vouches_and_does_not_make_it_public(issuer: Issuer, ca_file: Path) -> None:
+    issuer.leaf_only = True
+    served = chain(IssuerReader(ca_file))
+    assert (thumbprints(served), served.public) == (issuer.thumbprints, False)
+
+
+def test_with_a_ca_file_what_a_server_sends_itself_counts_for_nothing(issuer: Issuer, tmp_path: Path) -> None:
+    other = tmp_path / "other.crt"
+    other.write_text(Authority("issuer CA").pem)
+    assert refused(IssuerReader(other)).startswith("its certificate does not verify (")
+    # The certificate that vouches has only to be among those of the file.
+    other.write_text(Authority("other CA").pem + issuer.ca_pem)
+    assert thumbprints(chain(IssuerReader(other))) == issuer.thumbprints
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"", "holds no certificate"),
+        (b"nothing\n", "holds no certificate"),
+        (b"\xff\xfe", "holds no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no certificate"),
+    ],
+)
+def test_a_ca_file_that_holds_none_is_refused_before_anything_is_asked(
+    content: bytes | None, what: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ca.crt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        IssuerReader(path)
+    assert (caught.value.where, caught.value.what) == (str(path), what)
+
+
+# --- what is never trusted ---
+
+
+def test_another_name_than_the_certificates(issuer: Issuer) -> None:
+    with (
+        redirected({("other.test", 443): issuer.connect_to["issuer.test", 443]}),
+        pytest.raises(Unreadable, match=r"does not verify .*other\.test") as caught,
+    ):
+        IssuerReader().get("https://other.test/")
+    assert caught.value.trouble is Trouble.TLS
+
+
+@pytest.mark.parametrize("leaf_only", [False, True])
+def test_an_expired_certificate(leaf_only: bool) -> None:  # noqa: FBT001 - a case
+    with Issuer(expired=True) as issuer, redirected(issuer.connect_to):
+        issuer.leaf_only = leaf_only
+        assert refused(IssuerReader()) == "its certificate does not verify (certificate has expired)"
+
+
+def test_an_expired_certificate_of_a_known_ca(tmp_path: Path) -> None:
+    with Issuer(expired=True) as issuer, redirected(issuer.connect_to):
+        path = tmp_path / "ca.crt"
+        path.write_text(issuer.ca_pem)
+        assert refused(IssuerReader(path)) == "its certificate does not verify (certificate has expired)"
+
+
+def test_where_thumbprints_do_not_count_an_unknown_ca_is_refused(issuer: Issuer) -> None:
+    del issuer
+    assert refused(IssuerReader(by_thumbprint=False)).startswith("its certificate does not verify (")
+
+
+def test_an_ip_address_is_trusted_by_the_addresses_of_its_certificate(tmp_path: Path) -> None:
+    path = tmp_path / "ca.crt"
+
+    def get(issuer: Issuer) -> Answer:
+        path.write_text(issuer.ca_pem)
+        address, port = issuer.connect_to["issuer.test", 443]
+        return IssuerReader(path).get(f"https://{address}:{port}{DISCOVERY_PATH}")
+
+    with Issuer(addresses=["127.0.0.1"]) as issuer:
+        assert get(issuer).status == 200
+    with Issuer() as issuer, pytest.raises(Unreadable, match="does not verify"):
+        get(issuer)
+
+
+# --- the token ---
+
+
+def test_a_token_goes_to_a_server_that_a_ca_vouches_for(issuer: Issuer, ca_file: Path) -> None:
+    issuer.bearer = "the-token"
+    assert IssuerReader(ca_file).get(URL).status == 403
+    assert IssuerReader(ca_file, token="the-token").get(URL).status == 200
+
+
+def test_a_token_goes_to_no_server_that_vouches_for_itself(issuer: Issuer) -> None:
+    issuer.bearer = "the-token"
+    text = refused(IssuerReader(token="the-token"))
+    assert text.startswith("its certificate does not verify (")
+    assert "the-token" not in text
+    assert "the-token" not in repr(IssuerReader(token="the-token"))

@@ -1,0 +1,122 @@
+"""``--connect-to``: what it takes, and where connections go while it holds."""
+
+import http.client
+import socket
+import ssl
+import urllib.error
+import urllib.request
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from examples.local.issuer import DISCOVERY_PATH, Issuer
+from examples.local.world import World
+from sidecar.connect_to import Target, parse, redirected
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "goes"),
+    [
+        ("issuer.test:443:127.0.0.1:8443", ("issuer.test", 443), ("127.0.0.1", 8443)),
+        ("issuer.test:443:elsewhere.test:443", ("issuer.test", 443), ("elsewhere.test", 443)),
+        ("Issuer.TEST:443:127.0.0.1:1", ("issuer.test", 443), ("127.0.0.1", 1)),
+        ("issuer.test:443:[::1]:8443", ("issuer.test", 443), ("::1", 8443)),
+        ("[2001:DB8::1]:65535:[::1]:65535", ("2001:db8::1", 65535), ("::1", 65535)),
+    ],
+)
+def test_it_takes_two_hosts_and_two_ports(text: str, said: Target, goes: Target) -> None:
+    assert parse(text) == (said, goes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "issuer.test",
+        "issuer.test:443",
+        "issuer.test:443:127.0.0.1",
+        "issuer.test:443:127.0.0.1:8443:1",
+        ":443:127.0.0.1:8443",
+        "issuer.test::127.0.0.1:8443",
+        "issuer.test:443::8443",
+        "issuer.test:443:127.0.0.1:",
+        "issuer.test:0:127.0.0.1:8443",
+        "issuer.test:443:127.0.0.1:0",
+        "issuer.test:443:127.0.0.1:65536",
+        "issuer.test:https:127.0.0.1:8443",
+        "issuer.test:443:::1:8443",
+        "issuer.test:443:127.0.0.1:8443\n",
+        "issuer test:443:127.0.0.1:8443",
+        "issuer.test:443:[localhost]:8443",
+    ],
+)
+def test_anything_else_is_refused_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^not HOST:PORT:ADDRESS:PORT; write it as in "):
+        parse(text)
+
+
+def _status(host: str, authority: str) -> int:
+    context = ssl.create_default_context(cadata=authority)
+    connection = http.client.HTTPSConnection(host, context=context, timeout=5)
+    try:
+        connection.request("GET", DISCOVERY_PATH)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_http_client_goes_there_and_tls_still_sees_the_name() -> None:
+    with Issuer() as issuer:
+        with redirected(issuer.connect_to):
+            assert _status("issuer.test", issuer.ca_pem) == 200
+            assert _status("ISSUER.test", issuer.ca_pem) == 200
+        other = {("other.test", 443): issuer.connect_to["issuer.test", 443]}
+        with redirected(other), pytest.raises(ssl.SSLCertVerificationError, match=r"other\.test"):
+            _status("other.test", issuer.ca_pem)
+
+
+def test_urllib_goes_there() -> None:
+    with Issuer() as issuer:
+        context = ssl.create_default_context(cadata=issuer.ca_pem)
+        opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+        )
+        with redirected(issuer.connect_to), opener.open(issuer.url + DISCOVERY_PATH, timeout=5) as answer:
+            assert answer.status == 200
+
+
+def test_boto3_goes_there(fresh_world: World) -> None:
+    home = ("127.0.0.1", int(fresh_world.aws.url.rpartition(":")[2]))
+    session = boto3.Session(
+        fresh_world.aws.admin.access_key_id, fresh_world.aws.admin.secret_access_key, region_name="eu-central-1"
+    )
+    config = Config(retries={"total_max_attempts": 1}, proxies={})
+    client = session.client("sts", endpoint_url="http://sts.eu-central-1.amazonaws.com", config=config)
+    try:
+        with redirected({("sts.eu-central-1.amazonaws.com", 80): home}):
+            assert client.get_caller_identity()["Account"] == fresh_world.aws.account_id
+    finally:
+        client.close()
+
+
+def test_other_ports_and_other_hosts_are_left_alone() -> None:
+    with redirected({("127.0.0.1", 443): ("127.0.0.2", 8443)}):
+        assert socket.getaddrinfo("127.0.0.1", 443)[0][4] == ("127.0.0.2", 8443)
+        assert socket.getaddrinfo(b"127.0.0.1", "443")[0][4] == ("127.0.0.2", 8443)
+        assert socket.getaddrinfo("127.0.0.1", 80)[0][4] == ("127.0.0.1", 80)
+        assert socket.getaddrinfo("127.0.0.3", 443)[0][4] == ("127.0.0.3", 443)
+        assert socket.getaddrinfo("127.0.0.1", None)[0][4] == ("127.0.0.1", 0)
+
+
+def test_it_ends_with_its_block_also_where_that_fails() -> None:
+    before = socket.getaddrinfo
+    with pytest.raises(urllib.error.URLError), redirected({("127.0.0.1", 443): ("127.0.0.2", 8443)}):
+        raise urllib.error.URLError("")
+    assert socket.getaddrinfo is before
+
+
+def test_with_nothing_to_redirect_nothing_is_replaced() -> None:
+    before = socket.getaddrinfo
+    with redirected({}):
+        assert socket.getaddrinfo is before
