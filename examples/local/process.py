@@ -1,5 +1,6 @@
 """The sidecar as a process: started as in a pod, watched by its log lines, asked over its sockets."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -146,9 +147,13 @@ class Sidecar:
         raise KeyError(name, labels)
 
     def kill(self) -> None:
-        """Kill it as the kernel does."""
+        """Kill it and its children, as the kernel does with a container: a child alone would still ask STS."""
+        children = self.children()
         self.process.kill()
         self.process.wait()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         self._reader.join()
 
     def terminate(self) -> tuple[int, float]:
@@ -162,7 +167,10 @@ class Sidecar:
     def children(self) -> list[int]:
         """Return the process ids of its children."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(word) for word in path.read_text().split()]
+        try:
+            return [int(word) for word in path.read_text().split()]
+        except OSError:  # it has ended
+            return []
 
     def close(self) -> None:
         """End it, whatever state it is in."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -60,16 +61,29 @@ class IamUnknown:
 class AwsView:
     """Reads AWS. Every method returns, whatever AWS does."""
 
+    @cached_property
+    def _session(self) -> Any:  # noqa: ANN401 - boto3 comes late, untyped
+        import boto3.session  # noqa: PLC0415 - boto3 is imported where it is needed
+        import botocore.credentials  # noqa: PLC0415
+        import botocore.session  # noqa: PLC0415
+
+        plain = botocore.session.Session()
+        resolver = botocore.credentials.create_credential_resolver(plain)
+        for name in _NOT_ASKED:
+            resolver.remove(name)
+        plain.register_component("credential_provider", resolver)
+        return boto3.session.Session(botocore_session=plain)
+
     def read_iam(self, profile: Profile) -> IamFacts | IamUnknown:
         """Return what IAM has of a profile's role and of all providers, by the credentials of whoever runs this.
 
         They come from the environment, a config file or a login, as for the AWS CLI; never from the token or the
         sidecar that are being examined.
         """
-        from botocore import exceptions  # noqa: PLC0415 - boto3 is imported where it is needed
+        from botocore import exceptions  # noqa: PLC0415 - as above
 
         try:
-            return _read_iam(profile)
+            return self._read_iam(profile)
         except exceptions.ClientError as error:
             return IamUnknown(f"{error.operation_name} was refused to the credentials that are here")
         except exceptions.NoCredentialsError:
@@ -81,7 +95,7 @@ class AwsView:
         """Return the ARN that a set stands for (GetCallerIdentity), or None where STS does not say."""
         from botocore import exceptions  # noqa: PLC0415 - as above
 
-        client = _client(
+        client = self._client(
             "sts",
             profile,
             {
@@ -97,56 +111,44 @@ class AwsView:
 
     def partition(self, region: str) -> str:
         """Return a region's partition, such as "aws-cn", or "" where the region is not known or empty."""
-        import boto3.session  # noqa: PLC0415 - as above
-        from botocore import exceptions  # noqa: PLC0415
+        from botocore import exceptions  # noqa: PLC0415 - as above
 
         try:
-            return boto3.session.Session().get_partition_for_region(region) if region else ""
+            return str(self._session.get_partition_for_region(region)) if region else ""
         except exceptions.BotoCoreError:
             return ""
 
     def sts_endpoint(self, profile: Profile) -> str:
         """Return the URL of STS for a profile."""
-        return str(_client("sts", profile, {}).meta.endpoint_url)
+        return str(self._client("sts", profile, {}).meta.endpoint_url)
 
+    def _client(self, service: str, profile: Profile, keys: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
+        from botocore.config import Config  # noqa: PLC0415 - as above
 
-def _client(service: str, profile: Profile, keys: Mapping[str, str]) -> Any:  # noqa: ANN401 - boto3 comes late
-    import boto3.session  # noqa: PLC0415 - as above
-    import botocore.credentials  # noqa: PLC0415
-    import botocore.session  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+        config = Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"total_max_attempts": 1},
+            use_fips_endpoint=profile.fips,
+            use_dualstack_endpoint=profile.dual_stack,
+        )
+        endpoint = profile.endpoint_url if service == "sts" else ""
+        return self._session.client(
+            service,
+            # IAM is global in a partition, and the region says which.
+            region_name=profile.region or "aws-global",
+            endpoint_url=endpoint or None,
+            config=config,
+            **keys,
+        )
 
-    plain = botocore.session.Session()
-    resolver = botocore.credentials.create_credential_resolver(plain)
-    for name in _NOT_ASKED:
-        resolver.remove(name)
-    plain.register_component("credential_provider", resolver)
-    config = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"total_max_attempts": 1},
-        use_fips_endpoint=profile.fips,
-        use_dualstack_endpoint=profile.dual_stack,
-    )
-    session: Any = boto3.session.Session(botocore_session=plain)
-    endpoint = profile.endpoint_url if service == "sts" else ""
-    return session.client(
-        service,
-        # IAM is global in a partition, and the region says which.
-        region_name=profile.region or "aws-global",
-        endpoint_url=endpoint or None,
-        config=config,
-        **keys,
-    )
-
-
-def _read_iam(profile: Profile) -> IamFacts:
-    iam = _client("iam", profile, {})
-    account = str(_client("sts", profile, {}).get_caller_identity()["Account"])
-    listed = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
-    providers = tuple(_provider(iam, str(entry["Arn"])) for entry in listed)
-    role = _role(iam, profile.role_arn) if account == account_of(profile.role_arn) else None
-    return IamFacts(account, providers, role)
+    def _read_iam(self, profile: Profile) -> IamFacts:
+        iam = self._client("iam", profile, {})
+        account = str(self._client("sts", profile, {}).get_caller_identity()["Account"])
+        listed = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+        providers = tuple(_provider(iam, str(entry["Arn"])) for entry in listed)
+        role = _role(iam, profile.role_arn) if account == account_of(profile.role_arn) else None
+        return IamFacts(account, providers, role)
 
 
 def _provider(iam: Any, arn: str) -> Provider:  # noqa: ANN401 - as above
