@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from examples.local.issuer import Issuer
 from examples.local.loopback import LoopbackHandler
 from sidecar.bootstrap_cluster.anonymous import BEYOND, DOCUMENTS, PUBLIC_INFO
-from sidecar.bootstrap_command import add_options, run
+from sidecar.bootstrap_cluster.command import run
+from sidecar.bootstrap_command import add_options
 from tests.helpers.clock import FakeClock
 
 __all__ = ("BINDING", "HOST", "ApiServer", "Job", "Outcome", "binding", "job")
@@ -71,6 +72,11 @@ class ApiServer(Issuer):
         self.minor = "36"
         self.applied: list[tuple[dict[str, list[str]], Json]] = []
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return next(iter(self.connect_to.values()))
+
     def _handler(self) -> type[LoopbackHandler]:
         server = self
 
@@ -88,9 +94,9 @@ class ApiServer(Issuer):
         if login is None:
             if not self.anonymous or (self.limited is not None and path not in self.limited):
                 _status(handler, 401, "Unauthorized")
-            elif path in DOCUMENTS and not self._documents_open(path):
-                _status(handler, 403, f'forbidden: User "system:anonymous" cannot get path "{path}"')
-            elif path not in DOCUMENTS and path not in self.opened:
+            elif (path in DOCUMENTS and not self._documents_open(path)) or (
+                path not in DOCUMENTS and path not in self.opened
+            ):
                 _status(handler, 403, f'forbidden: User "system:anonymous" cannot get path "{path}"')
             else:
                 self._serve(handler, path)
@@ -112,7 +118,7 @@ class ApiServer(Issuer):
 
     def _serve(self, handler: LoopbackHandler, path: str) -> None:
         if path in DOCUMENTS:
-            body = self._discovery() if path == DOCUMENTS[0] else self._jwks()
+            body = self._discovery() if path == DOCUMENTS[0] else self._frozen_jwks or self._jwks()
         elif path.startswith("/version"):
             body = json.dumps({"major": "1", "minor": self.minor}).encode()
         else:
@@ -228,6 +234,8 @@ class Job:
         clock: that of the pod; a pause of the command lets it go on.
         between: called at each of its pauses.
         pauses: how often it paused.
+        in_pod: whether the command knows an API server.
+        redirections: more of ``--connect-to``.
     """
 
     server: ApiServer
@@ -235,17 +243,21 @@ class Job:
     clock: FakeClock
     between: Callable[[], None] = lambda: None
     pauses: int = 0
+    in_pod: bool = True
     redirections: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
-        host, port = self.server.connect_to[HOST, 443]
+        if not self.in_pod:
+            return {}
+        host, port = self.server.address
         return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
 
     @property
     def arguments(self) -> list[str]:
         given = ["cluster", "--token-file", str(self.files / "token")]
-        given += ["--api-token-file", str(self.files / "api-token"), "--api-ca-file", str(self.files / "ca.crt")]
+        if self.in_pod:
+            given += ["--api-token-file", str(self.files / "api-token"), "--api-ca-file", str(self.files / "ca.crt")]
         targets = self.server.connect_to | self.redirections
         to = [f"{host}:{port}:{address}:{at}" for (host, port), (address, at) in targets.items()]
         return given + [part for target in to for part in ("--connect-to", target)]

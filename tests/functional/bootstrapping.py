@@ -1,15 +1,19 @@
-"""Runs ``bootstrap aws`` as a process against the local world, and tells what is in IAM afterwards."""
+"""Runs ``bootstrap aws`` against the local world, and tells what is in IAM afterwards."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any, Self
+from unittest.mock import patch
 
 from examples.local.loopback import LoopbackHandler, LoopbackServer
 from examples.local.wire import HttpRequest, HttpResponse
 from examples.local.world import World
+from sidecar import cli
 
 Done = subprocess.CompletedProcess[str]
 
@@ -47,14 +51,20 @@ def connect_to(world: World) -> list[str]:
     ]
 
 
-def bootstrap(
-    world: World, *arguments: str, environment: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND
-) -> Done:
-    """Run the command to its end."""
-    return subprocess.run(
-        [*command, *arguments, *connect_to(world)],
-        env=variables(world, **(environment or {})), capture_output=True, text=True, check=False, timeout=50,
-    )  # fmt: skip
+def bootstrap(world: World, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
+    """Run the command to its end, in this process: importing boto3 takes longer than all it does."""
+    line = ["bootstrap", "aws", *arguments, *connect_to(world)]
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, variables(world, **(environment or {})), clear=True),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            status = cli.main(line)
+        except SystemExit as end:  # of argparse
+            status = int(end.code or 0)
+    return Done(line, status, out.getvalue(), err.getvalue())
 
 
 def good(done: Done) -> str:
