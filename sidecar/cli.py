@@ -67,8 +67,8 @@ _TOOLS: Final = {
         "cannot be reached, 4 AWS refuses, 5 the issuer, its keys or its certificate do not fit.",
     ),
     "bootstrap": _Row(
-        "sidecar.bootstrap.command",
-        "set up what the exchange needs: the IAM OIDC provider and the roles that trust it",
+        "sidecar.bootstrap_command",
+        "set up what the exchange needs: in IAM the OIDC provider and roles, in the cluster access to its public keys",
         "Sets up what the exchange needs, and mends it; may be repeated as often as one likes.",
     ),
     "publish-issuer": _Row(

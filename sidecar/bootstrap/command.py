@@ -36,8 +36,8 @@ again. What others made is not touched without --adopt. Exit codes: 0 good, 2 us
 AWS cannot be reached, 4 AWS refuses, 5 the issuer does not fit, 6 rights missing, 7 drift (--check)."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give the parser of ``bootstrap`` its commands, and these their options."""
+def add_options(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Give the parser of ``bootstrap`` the command ``aws`` with its options; return what takes further commands."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="bootstrap")
     aws = commands.add_parser(
         "aws", help="make or mend the IAM OIDC provider and the roles that trust it", description=_DESCRIPTION
@@ -64,6 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="reach a host elsewhere, as curl's option does; for issuers and AWS endpoints; repeatable",
     )
+    return commands
 
 
 def run(

@@ -23,7 +23,7 @@ ANONYMOUS_OFF: Final = Cause(
     "anonymous_off",
     "the issuer answers 401: anonymous requests are off at the API server, and AWS has no login",
     "allow them for the discovery paths alone: an AuthenticationConfiguration with anonymous.conditions for "
-    "/.well-known/openid-configuration and /openid/v1/jwks (Gardener: enableAnonymousAuthentication, or the managed "
+    "/.well-known/openid-configuration and /openid/v1/jwks (Gardener: structuredAuthentication, or the managed "
     "issuer)",
     exit_code=Exit.ISSUER,
 )

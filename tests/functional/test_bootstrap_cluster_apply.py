@@ -1,0 +1,191 @@
+"""``bootstrap cluster --mode apply`` against an API server that really listens: what it applies, and what it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.local.issuer import Issuer
+from tests.functional.api_server import EVERYBODY, binding
+from tests.functional.cluster_job import Job, job as make_job
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    with make_job(tmp_path) as running:
+        yield running
+
+
+def test_apply_makes_one_binding_and_verifies(job: Job) -> None:
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes, done.evidence("binding")) == (
+        0,
+        {},
+        "ClusterRoleBinding allow-anon-openid: created",
+    )
+    assert job.server.applied == [({"fieldManager": ["aws-oidc-sidecar"]}, binding())]
+    assert job.server.bound == (binding(), "aws-oidc-sidecar")
+
+
+def test_applied_twice_it_says_so(job: Job) -> None:
+    job.run("--mode", "apply")
+    done = job.run("--mode", "apply")
+    assert (done.code, done.evidence("binding")) == (0, "ClusterRoleBinding allow-anon-openid: as it has to be")
+    assert job.server.bound == (binding(), "aws-oidc-sidecar")
+
+
+def test_rbac_that_takes_a_moment_is_waited_for_without_applying_again(job: Job) -> None:
+    job.server.lag = 10
+    done = job.run("--mode", "apply")
+    assert (done.code, len(job.server.applied)) == (0, 1)
+    assert 0 < job.pauses < 30
+
+
+def test_rbac_that_takes_too_long_is_5_at_the_end_of_the_wait(job: Job) -> None:
+    job.server.lag = 10_000
+    done = job.run("--mode", "apply", "--wait", "4")
+    assert (done.code, job.pauses) == (5, 4)
+    assert done.causes["discovery"] == ["discovery_forbidden"]
+
+
+def test_verify_waits_for_a_binding_that_somebody_else_makes(job: Job) -> None:
+    job.between = lambda: setattr(job.server, "bound", (binding(), "helm"))
+    assert job.run().code == 5
+    assert (job.run("--wait", "5").code, job.pauses) == (0, 1)
+
+
+def test_what_does_not_come_by_itself_is_not_waited_for(job: Job) -> None:
+    job.server.anonymous = False
+    assert (job.run("--wait", "60").code, job.pauses) == (5, 0)
+
+
+def test_with_anonymous_requests_off_nothing_is_applied_and_rbac_is_not_called_enough(job: Job) -> None:
+    job.server.anonymous = False
+    done = job.run("--mode", "apply")
+    assert (done.code, job.server.applied) == (5, [])
+    assert "a binding alone would not let them in" in done.evidence("binding")
+    assert "kind: AuthenticationConfiguration" in done.json["authentication_configuration"]
+
+
+def test_for_an_issuer_that_aws_cannot_know_nothing_is_opened(tmp_path: Path) -> None:
+    with make_job(tmp_path, "https://kubernetes.default.svc.cluster.local") as job:
+        assert (job.run("--mode", "apply").code, job.server.applied) == (5, [])
+
+
+@pytest.mark.parametrize("missing", ["patch", "create"])
+def test_a_missing_right_is_6_and_named_with_the_line_for_an_administrator(job: Job, missing: str) -> None:
+    job.server.verbs.remove(missing)
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"]) == (6, ["rights_missing"])
+    assert f"the right to {missing} it is missing" in done.told("binding")["what"]
+    assert "kubectl create clusterrolebinding allow-anon-openid " in done.told("binding")["mend"]
+    assert job.pauses == 0
+
+
+def test_a_role_that_may_not_be_given_away_is_6(job: Job) -> None:
+    job.server.holds = False
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"]) == (6, ["bind_missing"])
+
+
+def test_a_policy_that_refuses_the_binding_is_6(job: Job) -> None:
+    job.server.admission = True
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"]) == (6, ["rights_missing"])
+    assert "admission policy" in done.told("binding")["what"]
+    assert "policies.test" not in done.out
+
+
+def test_a_token_that_the_api_server_does_not_take_is_6(job: Job) -> None:
+    (job.files / "api-token").write_text("stale")
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"]) == (6, ["rights_missing"])
+
+
+def test_an_api_server_without_rbac_is_5(job: Job) -> None:
+    job.server.rbac = False
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"]) == (5, ["no_rbac"])
+
+
+def test_an_api_server_that_is_busy_is_asked_again(job: Job) -> None:
+    job.server.busy = 2
+    done = job.run("--mode", "apply")
+    assert (done.code, job.pauses, job.server.bound is not None) == (0, 2, True)
+
+
+def test_an_api_server_that_stays_busy_is_3(job: Job) -> None:
+    job.server.busy = 10_000
+    done = job.run("--mode", "apply", "--wait", "2")
+    assert (done.code, done.causes["binding"]) == (3, ["binding_not_applied"])
+
+
+# --- somebody else's binding ---
+
+
+def test_anothers_binding_that_says_the_same_is_taken_over_by_nobody(job: Job) -> None:
+    job.server.bound = (binding(), "kubectl-create")
+    done = job.run("--mode", "apply")
+    assert (done.code, job.server.bound) == (0, (binding(), "kubectl-create"))
+
+
+def test_anothers_binding_that_says_more_is_left_as_it_is(job: Job) -> None:
+    more = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "monitoring"}
+    theirs = (binding("system:service-account-issuer-discovery", "Group", EVERYBODY, more), "kubectl")
+    job.server.bound = theirs
+    done = job.run("--mode", "apply")
+    assert (done.code, job.server.bound) == (0, theirs)
+    assert done.evidence("binding").endswith("there already, of another's making")
+
+
+def test_the_tutorials_binding_to_a_role_of_its_own_works_and_is_left(job: Job) -> None:
+    theirs = (binding("allow-anon-openid", "User", "system:anonymous"), "kubectl-client-side-apply")
+    job.server.bound = theirs
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes, job.server.bound) == (0, {}, theirs)
+    assert (done.state("binding"), done.told("binding")["name"]) == ("advice", "binding_of_older_form")
+
+
+def test_anothers_binding_that_says_something_else_is_7_and_left(job: Job) -> None:
+    theirs = (binding("view", "User", "jane"), "kubectl")
+    job.server.bound = theirs
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"], job.server.bound) == (7, ["binding_differs"], theirs)
+    assert job.pauses == 0
+
+
+def test_a_role_that_cannot_be_changed_any_more_is_7(job: Job) -> None:
+    job.server.bound = (binding("view"), "aws-oidc-sidecar")
+    done = job.run("--mode", "apply")
+    assert (done.code, done.causes["binding"]) == (7, ["binding_differs"])
+
+
+def test_anothers_binding_that_may_not_be_looked_at_is_6(job: Job) -> None:
+    job.server.bound = (binding("view", "User", "jane"), "kubectl")
+    job.server.verbs.remove("get")
+    done = job.run("--mode", "apply")
+    assert (done.code, "the right to get it is missing" in done.told("binding")["what"]) == (6, True)
+
+
+def test_from_several_namespaces_at_once_all_are_good_and_there_is_one_binding(tmp_path: Path) -> None:
+    with make_job(tmp_path) as job:
+        issuer = Issuer(job.server.url)  # a token that is good by the machine's own clock
+        issuer._keys = job.server._keys
+        (tmp_path / "token").write_text(issuer.mint())
+        command = [sys.executable, "-I", "-m", "sidecar", "bootstrap", *job.arguments, "--json", "--mode", "apply"]
+        environment = {"PATH": os.environ["PATH"], **job.environment}
+        running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(4)]
+        outputs = [process.communicate(timeout=50)[0] for process in running]
+        assert [process.returncode for process in running] == [0] * 4
+        evidence = [
+            check["evidence"].rpartition(": ")[2]
+            for output in outputs
+            for check in json.loads(output)["checks"]
+            if check["name"] == "binding"
+        ]
+        assert sorted(evidence) == ["as it has to be"] * 3 + ["created"]
+        assert job.server.bound == (binding(), "aws-oidc-sidecar")
