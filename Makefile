@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test faults mutants fuzz quota bench image sbom image-test cluster-up cluster-down demo-cluster kubectl cluster check lint types layers drift generate unit format ci lock clean
+.PHONY: help install demo test test-charts faults mutants fuzz quota bench image sbom image-test cluster-up cluster-down demo-cluster kubectl cluster check lint types layers drift generate unit format ci lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,14 @@ demo: $(READY)  ## run the main job against a strict AWS on this machine (ARGS=-
 
 test: $(READY)  ## all tests that need Python and make alone
 	$(PYTEST) -n 4 --dist worksteal $(ARGS)
+
+CHARTS_READY := $(VENV)/.charts-installed
+test-charts: $(CHARTS_READY)  ## the charts, their alerts and dashboard, by real helm and Prometheus (Debian: prometheus)
+	$(PYTEST) -q -n 2 tests/charts
+
+$(CHARTS_READY): requirements/charts.txt $(READY)
+	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/charts.txt
+	@touch $@
 
 faults: $(READY)  ## every fault in every phase against the real process: minutes (needs root)
 	$(PYTEST) -q tests/faults --ignore tests/faults/test_flood.py -n 4
@@ -97,10 +105,12 @@ layers: $(READY)
 
 drift: $(READY)
 	$(BIN)/python scripts/generate.py --check
+	$(BIN)/python scripts/chart_docs.py --check
 	$(BIN)/python scripts/mutants.py --check
 
 generate: $(READY)  ## write the documents that are made from the code
 	$(BIN)/python scripts/generate.py
+	$(BIN)/python scripts/chart_docs.py
 	$(BIN)/python scripts/mutants.py --document
 
 unit: $(READY)
@@ -121,6 +131,7 @@ lock:  ## resolve the dependencies anew (needs uv)
 	$(UV_COMPILE) --all-extras -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
 	$(UV_COMPILE) -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
 	$(UV_COMPILE) -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
+	$(UV_COMPILE) -c requirements/dev.txt requirements/charts.in -o requirements/charts.txt
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

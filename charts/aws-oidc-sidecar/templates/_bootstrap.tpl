@@ -1,0 +1,109 @@
+{{- define "aws-oidc-sidecar.bootstrapName" -}}
+{{- include "aws-oidc-sidecar.joined" (list (include "aws-oidc-sidecar.fullname" .) "bootstrap") -}}
+{{- end -}}
+
+{{/*
+The name of what has no namespace. A colon is in no namespace and in no release, so no two releases have the same.
+*/}}
+{{- define "aws-oidc-sidecar.clusterName" -}}
+{{- printf "aws-oidc-sidecar:%s:%s:bootstrap" .Release.Namespace .Release.Name -}}
+{{- end -}}
+
+{{/*
+The Job's name. A Job cannot be changed, so it has the revision, and the digest of the spec for those who render without
+revisions. Takes (dict "root" $ "spec" TEXT).
+*/}}
+{{- define "aws-oidc-sidecar.jobName" -}}
+{{- $suffix := printf "%d-%s" (int .root.Release.Revision) (sha256sum .spec | trunc 8) -}}
+{{- include "aws-oidc-sidecar.joined" (list (include "aws-oidc-sidecar.bootstrapName" .root) $suffix) -}}
+{{- end -}}
+
+{{/*
+The spec of the Job.
+*/}}
+{{- define "aws-oidc-sidecar.jobSpec" -}}
+{{- $apply := eq .Values.bootstrap.mode "apply" -}}
+backoffLimit: {{ int .Values.bootstrap.backoffLimit }}
+activeDeadlineSeconds: {{ int .Values.bootstrap.activeDeadlineSeconds }}
+{{- if not (kindIs "invalid" .Values.bootstrap.ttlSecondsAfterFinished) }}
+ttlSecondsAfterFinished: {{ int .Values.bootstrap.ttlSecondsAfterFinished }}
+{{- end }}
+# These exit codes stand for what somebody has to mend: a finding, a setting, a right.
+podFailurePolicy:
+  rules:
+    - action: FailJob
+      onExitCodes: {containerName: bootstrap, operator: In, values: [1, 2, 6]}
+template:
+  metadata:
+    labels:
+      {{- include "aws-oidc-sidecar.commonLabels" . | nindent 6 }}
+      app.kubernetes.io/component: bootstrap
+  spec:
+    serviceAccountName: {{ include "aws-oidc-sidecar.bootstrapName" . | quote }}
+    automountServiceAccountToken: false
+    # A new pod for each try: the log of a failed one stays.
+    restartPolicy: Never
+    {{- with .Values.imagePullSecrets }}
+    imagePullSecrets:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    containers:
+      - name: bootstrap
+        image: {{ include "aws-oidc-sidecar.image" (dict "image" .Values.image "version" (include "aws-oidc-sidecar.version" .)) }}
+        {{- with .Values.image.pullPolicy }}
+        imagePullPolicy: {{ . }}
+        {{- end }}
+        args:
+          - bootstrap
+          - cluster
+          - --mode
+          - {{ .Values.bootstrap.mode }}
+          - --token-file
+          - /var/run/secrets/aws-oidc-sidecar/token
+          {{- if .Values.bootstrap.issuerCAConfigMap }}
+          - --issuer-ca
+          - /etc/aws-oidc-sidecar/issuer-ca/ca.crt
+          {{- end }}
+          {{- with .Values.bootstrap.extraArgs }}
+          {{- toYaml . | nindent 10 }}
+          {{- end }}
+        {{- with include "aws-oidc-sidecar.extraEnv" (dict "given" .Values.extraEnv "taken" dict) }}
+        env:
+          {{- . | nindent 10 }}
+        {{- end }}
+        securityContext:
+          {{- include "aws-oidc-sidecar.securityContext" .Values | nindent 10 }}
+        resources:
+          {{- toYaml .Values.resources | nindent 10 }}
+        volumeMounts:
+          - name: aws-oidc-token
+            mountPath: /var/run/secrets/aws-oidc-sidecar
+            readOnly: true
+          {{- if .Values.bootstrap.issuerCAConfigMap }}
+          - name: issuer-ca
+            mountPath: /etc/aws-oidc-sidecar/issuer-ca
+            readOnly: true
+          {{- end }}
+          - name: kube-api-access
+            mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+            readOnly: true
+    volumes:
+      - name: aws-oidc-token
+        projected:
+          sources:
+            - serviceAccountToken: {audience: {{ .Values.audience | quote }}, expirationSeconds: 3600, path: token}
+      {{- with .Values.bootstrap.issuerCAConfigMap }}
+      - name: issuer-ca
+        configMap:
+          name: {{ . | quote }}
+      {{- end }}
+      # The CA tells the API server from one that only pretends; where there is none, the command says so.
+      - name: kube-api-access
+        projected:
+          sources:
+            - configMap: {name: kube-root-ca.crt, optional: true, items: [{key: ca.crt, path: ca.crt}]}
+            {{- if $apply }}
+            # For the one request with a login.
+            - serviceAccountToken: {expirationSeconds: 3600, path: token}
+            {{- end }}
+{{- end -}}

@@ -1,0 +1,160 @@
+"""ServiceAccounts and the profiles in their ConfigMaps: what the daemon reads is what the values say."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.model import Profile
+from sidecar.profiles import parse_profiles
+from tests.charts.helm import CASES, CHART, HelmError, Json, render
+from tests.charts.manifests import one
+
+ROLE = "arn:aws:iam::123456789012:role/Reader"
+OTHER = "arn:aws:iam::210987654321:role/Other"
+BASE = Profile("default", "", "", 3600, "", "")
+
+
+def profiles_of(objects: list[Json], account: str) -> dict[str, Profile]:
+    """Return what a daemon makes of the ConfigMap of a ServiceAccount."""
+    data = one(objects, "ConfigMap", f"aws-oidc-sidecar-{account}")["data"]
+    assert data.keys() == {"profiles"}
+    return {profile.name: profile for profile in parse_profiles(data["profiles"], "profiles", BASE)}
+
+
+def refused(values: Json) -> str:
+    with pytest.raises(HelmError) as caught:
+        render(values)
+    return str(caught.value)
+
+
+def account(**keys: object) -> Json:
+    return {"serviceAccounts": [{"name": "a"} | keys]}
+
+
+def test_one_role_is_the_profile_default_of_an_account_named_like_the_release() -> None:
+    objects = render({"roleArn": ROLE, "region": "eu-central-1", "durationSeconds": 1800})
+    name = "aws-aws-oidc-sidecar"
+    assert one(objects, "ServiceAccount", name)["automountServiceAccountToken"] is False
+    (profile,) = profiles_of(objects, name).values()
+    assert profile == Profile("default", ROLE, "", 1800, "eu-central-1", "")
+
+
+def test_a_release_named_like_the_chart_says_so_once() -> None:
+    objects = render({"roleArn": ROLE}, release="my-aws-oidc-sidecar")
+    assert profiles_of(objects, "my-aws-oidc-sidecar")
+
+
+def test_every_key_of_a_profile_reaches_the_daemon() -> None:
+    (profile, chained, further) = profiles_of(render(CHART / "ci" / "chained-values.yaml"), "backup").values()
+    assert (profile.name, profile.served, profile.duration_seconds) == ("here", False, 7200)
+    assert chained == Profile(
+        name="there",
+        role_arn="arn:aws:iam::210987654321:role/BackupStore",
+        session_name="backup",
+        duration_seconds=3600,
+        region="eu-central-1",
+        endpoint_url="",
+        source="here",
+        external_id="backup/2026",
+        policy='{"Statement":[{"Action":"s3:PutObject","Effect":"Allow","Resource":"arn:aws:s3:::backup/*"}],'
+        '"Version":"2012-10-17"}',
+        policy_arns=("arn:aws:iam::aws:policy/AmazonS3FullAccess",),
+        session_tags=True,
+    )
+    assert (further.source, further.duration_seconds) == ("there", 900)
+
+
+def test_a_policy_may_be_text_and_keeps_its_letters() -> None:
+    policy = {"Resource": "a&b<c>%(d)s", "Version": "2012-10-17"}
+    text = '{"Resource": "a&b<c>%(d)s",\n\n   "Version": "2012-10-17"}'
+    objects = [render(account(profiles={"default": {"roleArn": ROLE, "policy": given}})) for given in (policy, text)]
+    policies = {profiles_of(each, "a")["default"].policy for each in objects}
+    assert policies == {'{"Resource":"a&b<c>%(d)s","Version":"2012-10-17"}'}
+
+
+def test_the_nearest_setting_wins() -> None:
+    values = {
+        "region": "us-east-1",
+        "durationSeconds": 1000,
+        "serviceAccounts": [
+            {"name": "a", "roleArn": ROLE},
+            {"name": "b", "roleArn": ROLE, "region": "us-east-2", "durationSeconds": 2000},
+            {
+                "name": "c",
+                "region": "us-east-2",
+                "durationSeconds": 2000,
+                "profiles": {"x": {"roleArn": ROLE, "region": "us-west-1", "durationSeconds": 3000}},
+            },
+        ],
+    }
+    objects = render(values)
+    found = [next(iter(profiles_of(objects, name).values())) for name in "abc"]
+    assert [(each.region, each.duration_seconds) for each in found] == [
+        ("us-east-1", 1000),
+        ("us-east-2", 2000),
+        ("us-west-1", 3000),
+    ]
+
+
+def test_an_account_of_others_gets_its_roles_alone() -> None:
+    objects = render(account(create=False, roleArn=ROLE) | {"bootstrap": {"mode": "none"}})
+    assert sorted(each["kind"] for each in objects) == ["ConfigMap", "Pod"]
+
+
+def test_annotations_are_the_users_alone() -> None:
+    objects = render(account(roleArn=ROLE, annotations={"a/b": "c"}, labels={"team": "x"}))
+    meta = one(objects, "ServiceAccount", "a")["metadata"]
+    assert (meta["annotations"], meta["labels"]["team"]) == ({"a/b": "c"}, "x")
+    assert "annotations" not in one(render(account(roleArn=ROLE)), "ServiceAccount", "a")["metadata"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_a_daemon_takes_the_profiles_of_every_case(case: Path) -> None:
+    objects = render(case)
+    names = [
+        each["metadata"]["name"].removeprefix("aws-oidc-sidecar-")
+        for each in objects
+        if each["kind"] == "ConfigMap" and "profiles" in each.get("data", {})
+    ]
+    assert all(profiles_of(objects, name) for name in names)
+
+
+CHAINED = {"roleArn": OTHER, "sourceProfile": "base"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "roleArn: is not set; set it to the IAM role, or list serviceAccounts"),
+        (account(), "serviceAccounts: a: has no role; set roleArn or profiles"),
+        ({"serviceAccounts": [{"name": "a", "roleArn": ROLE}] * 2}, "serviceAccounts: a: is there twice"),
+        (
+            account(roleArn=ROLE, profiles={"default": {"roleArn": ROLE}}),
+            "serviceAccounts: a: roleArn and profiles.default contradict",
+        ),
+        (account(profiles={"x": {"roleArn": ROLE, "serve": False}}), "serviceAccounts: a: serves no profile"),
+        (account(profiles={"x": CHAINED}), "a: profiles.x: sourceProfile: base is not a profile"),
+        (account(profiles={"base": CHAINED}), "a: profiles.base: sourceProfile: is a loop, base -> base"),
+        (
+            account(profiles={"x": CHAINED, "base": {"roleArn": ROLE, "sourceProfile": "x"}}),
+            "a: profiles.base: sourceProfile: is a loop, base -> x -> base",
+        ),
+        (
+            account(profiles={"base": {"roleArn": ROLE}, "x": CHAINED | {"durationSeconds": 3601}}),
+            "a: profiles.x: durationSeconds: is over 3600",
+        ),
+        (account(profiles={"x": {"roleArn": ROLE, "externalId": "abc"}}), "a: profiles.x: externalId: needs sourceP"),
+        (account(profiles={"x": {"roleArn": ROLE, "sessionTags": True}}), "a: profiles.x: sessionTags: needs source"),
+        (account(profiles={"x": {"roleArn": ROLE, "policy": "[]"}}), "a: profiles.x: policy: is not a JSON object"),
+        ({"roleArn": ROLE, "commonLabels": {"helm.sh/chart": "x"}}, "commonLabels: helm.sh/chart: is set by the chart"),
+        ({"roleArn": ROLE, "test": {"extraEnv": [{"name": "AWS_REGION"}]}}, "extraEnv: AWS_REGION: is set by the cha"),
+        # What the schema finds is told with its place.
+        ({"roleArn": "arn:aws:iam::1:user/x"}, "/roleArn"),
+        (account(profiles={"Upper": {"roleArn": ROLE}}), "/serviceAccounts/0/profiles"),
+        (account(profiles={"x": {"roleArn": ROLE, "sessionName": "a\nrole_arn = b"}}), "/sessionName"),
+        (account(profiles={"x": {"roleArn": ""}}), "/serviceAccounts/0/profiles/x/roleArn"),
+        (account(profiles={"x": {"roleArn": ROLE, "role_arn": ROLE}}), "'role_arn' not allowed"),
+    ],
+)
+def test_what_contradicts_is_refused_by_name(values: Json, message: str) -> None:
+    assert message in refused(values)

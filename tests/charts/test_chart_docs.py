@@ -1,0 +1,109 @@
+"""README tables and schemas are made from values.yaml, and nothing in it is left undescribed or unused."""
+
+import importlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts.helm import CASES, CHART, LIBRARY
+from tests.charts.manifests import validator
+from tests.cluster.layout import CHECKOUT
+
+# The scripts are no package, so a name of theirs has no type here.
+_docs: Any = importlib.import_module("scripts.chart_docs")
+BEGIN, END, CHARTS = _docs.BEGIN, _docs.END, _docs.CHARTS
+ValuesError, made, read_values = _docs.ValuesError, _docs.made, _docs.read_values
+
+charts = pytest.mark.parametrize("chart", [CHECKOUT / name for name in CHARTS], ids=lambda path: path.name)
+
+
+@charts
+def test_what_is_made_is_what_is_there(chart: Path) -> None:
+    for path, text in made(chart).items():
+        assert path.read_text() == text, "run `python scripts/chart_docs.py`"
+
+
+@charts
+def test_drift_is_noticed(chart: Path, tmp_path: Path) -> None:
+    copy = tmp_path / chart.name
+    shutil.copytree(chart, copy, symlinks=True)
+    file = copy / "values.yaml"
+    file.write_text(file.read_text().replace("fullnameOverride: ", "otherOverride: ").replace("cluster: ", "shoot: "))
+    assert all(path.read_text() != text for path, text in made(copy).items())
+
+
+@charts
+def test_the_schema_is_one_and_takes_the_defaults(chart: Path) -> None:
+    schema = json.loads((chart / "values.schema.json").read_text())
+    validator(schema).validate(yaml.safe_load((chart / "values.yaml").read_text()))
+
+
+@charts
+def test_the_schema_knows_no_key_but_those_that_are_described(chart: Path) -> None:
+    schema = json.loads((chart / "values.schema.json").read_text())
+    described = {".".join(value.path) for value in read_values((chart / "values.yaml").read_text()).values}
+    added = {"global", "aws-oidc-sidecar-lib"} if chart == CHART else {"global"}
+    assert set(_leaves(schema)) == described | added
+    assert all(part["additionalProperties"] is False for part in _sections(schema))
+
+
+def _sections(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    below = [part for part in schema["properties"].values() if "properties" in part]
+    return [schema, *(section for part in below for section in _sections(part))]
+
+
+def _leaves(schema: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, part in schema["properties"].items():
+        found += _leaves(part, f"{prefix}{name}.") if "properties" in part else [prefix + name]
+    return found
+
+
+@charts
+def test_every_value_is_used_by_a_template(chart: Path) -> None:
+    text = "".join(path.read_text() for path in (*chart.glob("templates/*"), *LIBRARY.glob("templates/*")))
+    for value in read_values((chart / "values.yaml").read_text()).values:
+        # The templates of the library read their settings from a dict, and images are passed on whole.
+        place = "image" if value.path[-2:-1] == ("image",) else value.path[-1]
+        assert re.search(rf"\.{place}\b", text), value.path
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_the_readme_and_the_schema_agree_on_every_case(case: Path) -> None:
+    validator(json.loads((CHART / "values.schema.json").read_text())).validate(yaml.safe_load(case.read_text()))
+
+
+def test_both_charts_have_the_same_defaults_where_both_have_a_value() -> None:
+    ours, theirs = (yaml.safe_load((path / "values.yaml").read_text()) for path in (CHART, LIBRARY))
+    same = ours.keys() & theirs.keys()
+    assert {"image", "resources", "audience", "runAsAssignedUser", "extraEnv", "region"} <= same
+    assert {key: ours[key] for key in same} == {key: theirs[key] for key in same}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\n", "line 1: a has no description"),
+        ("a:\n  # -- B.\n  b: 1\n  c: 2\n", "line 4: a.c has no description"),
+        ("a: {b: 1}\n", "line 1: a has no description"),
+        ("# -- A.\n# @schema\n# minimum: 1\na: 1\n", "line 4: @schema does not end"),
+    ],
+)
+def test_a_value_without_a_description_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValuesError, match=re.escape(message)):
+        read_values(text)
+
+
+def test_a_readme_without_a_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text("# -- A.\na: 1\n")
+    (tmp_path / "Chart.yaml").write_text("name: x\n")
+    (tmp_path / "README.md").write_text(BEGIN)
+    with pytest.raises(ValuesError, match=r"README.md: has no place"):
+        made(tmp_path)
+    (tmp_path / "README.md").write_text(BEGIN + END)
+    assert len(made(tmp_path)) == 2

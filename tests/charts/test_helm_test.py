@@ -1,0 +1,125 @@
+"""The pod of ``helm test``: what is in it, and what its two commands do, run here beside a real daemon."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.local.process import Sidecar
+from examples.local.world import World
+from tests.charts.helm import CHART, Json, render
+from tests.charts.manifests import one
+from tests.functional.conftest import kubelet, role_arn, run_sidecar
+
+__all__ = ("kubelet", "role_arn", "run_sidecar")
+
+ROLE = "arn:aws:iam::123456789012:role/Reader"
+REPORT = "/var/run/aws-oidc-sidecar-test/report"
+
+
+@pytest.fixture(scope="module")
+def pod() -> Json:
+    return one(render({"roleArn": ROLE}), "Pod")
+
+
+def container_of(pod: Json, name: str) -> Json:
+    spec = pod["spec"]
+    return next(each for each in (*spec["initContainers"], *spec["containers"]) if each["name"] == name)
+
+
+def test_it_is_a_hook_whose_log_can_be_read_and_whose_end_is_sure(pod: Json) -> None:
+    annotations = pod["metadata"]["annotations"]
+    assert annotations == {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation"}
+    assert len(pod["spec"]["containers"]) == 1, "one container says how it went"
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert pod["spec"]["activeDeadlineSeconds"] == 240
+    assert "aws-oidc-sidecar/version" in pod["metadata"]["labels"]
+
+
+def test_there_is_one_for_each_account_with_all_that_it_serves() -> None:
+    objects = render(CHART / "ci" / "accounts-values.yaml")
+    pods = {each["spec"]["serviceAccountName"]: each for each in objects if each["kind"] == "Pod"}
+    assert sorted(pods) == ["aws-parameter-reader", "deployer", "reports"]
+    deployer = pods["deployer"]
+    (token,) = [each for each in deployer["spec"]["volumes"] if each["name"] == "aws-oidc-token"]
+    assert token["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "deployments.example.org"
+    assert container_of(deployer, "await-credentials")["args"][3] == "reader,writer"
+    assert {"aws-oidc-profile-reader", "aws-oidc-profile-writer"} <= {
+        each["name"] for each in deployer["spec"]["volumes"]
+    }
+
+
+def test_the_doctor_sees_what_the_sidecar_sees_and_changes_nothing(pod: Json) -> None:
+    sidecar, waiting = container_of(pod, "aws-oidc-sidecar"), container_of(pod, "await-credentials")
+    for key in ("image", "env", "securityContext"):
+        assert waiting[key] == sidecar[key]
+    paths = {mount["mountPath"] for mount in sidecar["volumeMounts"]} - {"/var/run/aws-oidc-sidecar/state"}
+    mounts = {mount["mountPath"]: mount for mount in waiting["volumeMounts"]}
+    assert mounts.keys() == paths | {str(Path(REPORT).parent)}
+    assert all(mounts[path]["readOnly"] for path in paths)
+
+
+def test_nothing_waits_for_credentials_for_ever(pod: Json) -> None:
+    assert "startupProbe" not in container_of(pod, "aws-oidc-sidecar")
+
+
+def test_the_aws_cli_has_what_any_application_has_and_no_more(pod: Json) -> None:
+    container = container_of(pod, "aws-cli")
+    assert container["image"] == "amazon/aws-cli"
+    assert [mount["name"] for mount in container["volumeMounts"]] == ["aws-oidc-profile-default", "report"]
+    names = {variable["name"] for variable in container["env"]}
+    assert names.isdisjoint({"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"})
+
+
+def test_variables_for_each_side_are_given_apart() -> None:
+    ours, theirs = {"name": "AWS_ENDPOINT_URL_STS", "value": "a"}, {"name": "AWS_ENDPOINT_URL", "value": "b"}
+    values = {"roleArn": ROLE, "extraEnv": [ours], "test": {"extraEnv": [theirs], "doctorArgs": ["--no-iam"]}}
+    pod = one(render(values), "Pod")
+    assert container_of(pod, "aws-oidc-sidecar")["env"][-1] == ours
+    assert container_of(pod, "await-credentials")["env"][-1] == ours
+    assert container_of(pod, "await-credentials")["args"][-1] == "--no-iam"
+    assert container_of(pod, "aws-cli")["env"][-1] == theirs
+
+
+def run_both(pod: Json, sidecar: Sidecar, world: World, report: Path, seconds: str) -> subprocess.CompletedProcess[str]:
+    """Run the command before the AWS CLI, and then that of the AWS CLI; return how that went."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = Path(f"/proc/{sidecar.process.pid}/environ").read_text().rstrip("\0").split("\0")
+    environment = dict(line.split("=", 1) for line in own)
+    environment |= {"PATH": path, "AWS_OIDC_SIDECAR_ADMIN_PORT": str(sidecar.admin_port)}
+    script, _, _, *rest = container_of(pod, "await-credentials")["args"]
+    waiting = [sys.executable, "-I", "-c", script, seconds, str(report), *rest]
+    subprocess.run(waiting, env=environment, check=True, timeout=60)
+    (text,) = container_of(pod, "aws-cli")["args"]
+    return subprocess.run(
+        ["sh", "-c", text.replace(REPORT, str(report))],
+        env={"PATH": path, "AWS_ENDPOINT_URL": world.aws.url, "AWS_DEFAULT_REGION": "eu-central-1"}
+        | sidecar.application,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_with_a_right_role_it_is_green_and_says_who_it_is(
+    pod: Json, fresh_world: World, run_sidecar: Callable[..., Sidecar], tmp_path: Path
+) -> None:
+    done = run_both(pod, run_sidecar(), fresh_world, tmp_path / "report", "30")
+    assert done.returncode == 0, done.stderr
+    assert "assumed-role/KubernetesParameterStoreRole/" in done.stdout
+    assert not (tmp_path / "report").exists()
+
+
+def test_with_a_wrong_role_it_is_red_and_says_what_the_doctor_says(
+    pod: Json, fresh_world: World, run_sidecar: Callable[..., Sidecar], role_arn: str, tmp_path: Path
+) -> None:
+    sidecar = run_sidecar({"AWS_ROLE_ARN": role_arn + "x"})
+    done = run_both(pod, sidecar, fresh_world, tmp_path / "report", "1")
+    assert done.returncode == 1
+    assert "aws-oidc-sidecar doctor --profile default" in done.stdout
+    assert "- role_missing: " in done.stdout
+    assert sidecar.auth_token not in done.stdout

@@ -1,0 +1,132 @@
+"""Every case of ``ci``: lints, renders to what is kept, and each object is one that an API server takes.
+
+``GOLDEN=write make test-charts`` writes what is kept anew.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.charts.helm import CASES, CHART, LIBRARY, NAMESPACE, RELEASE, Json, helm, render, rendered_text
+from tests.charts.manifests import CLUSTER_KINDS, containers, one, pods, problems
+
+GOLDEN = Path(__file__).parent / "golden"
+MINIMAL = CHART / "ci" / "minimal-values.yaml"
+WHOLE_FILES = tuple(f"# Source: aws-oidc-sidecar/templates/{name}.yaml\n" for name in ("dashboard", "prometheusrule"))
+ROLE = "arn:aws:iam::123456789012:role/KubernetesParameterStoreRole"
+
+
+def case_name(path: Path) -> str:
+    return path.name.removesuffix("-values.yaml")
+
+
+cases = pytest.mark.parametrize("case", CASES, ids=case_name)
+
+
+@functools.cache
+def objects_of(case: Path) -> list[Json]:
+    return render(case)
+
+
+@cases
+def test_it_lints_without_a_warning(case: Path) -> None:
+    assert "WARNING" not in helm("lint", "--strict", CHART, "--values", case)
+
+
+def test_the_library_lints_without_a_warning() -> None:
+    assert "WARNING" not in helm("lint", "--strict", LIBRARY)
+
+
+@cases
+def test_it_renders_to_what_is_kept(case: Path) -> None:
+    documents = rendered_text(case, chart=CHART).split("---\n")
+    # Files of their own, with tests of their own.
+    text = "---\n".join(one for one in documents if not one.startswith(WHOLE_FILES))
+    file = GOLDEN / f"{case_name(case)}.yaml"
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+def test_nothing_is_kept_of_a_case_that_there_is_not() -> None:
+    assert sorted(path.stem for path in GOLDEN.glob("*.yaml")) == sorted(map(case_name, CASES))
+
+
+@cases
+def test_every_object_is_valid_restricted_and_complete(case: Path) -> None:
+    objects = objects_of(case)
+    assert objects
+    assert problems(objects) == []
+
+
+@cases
+def test_no_object_is_of_the_cluster_but_those_of_bootstrap_apply(case: Path) -> None:
+    objects = objects_of(case)
+    found = [each["metadata"]["name"] for each in objects if each["kind"] in CLUSTER_KINDS]
+    applies = case_name(case) in {"apply", "everything"}
+    assert found == ([f"aws-oidc-sidecar:{NAMESPACE}:{RELEASE}:bootstrap"] * 2 if applies else [])
+    others = [each for each in objects if each["kind"] not in CLUSTER_KINDS]
+    own = [each for each in others if each["metadata"]["name"] not in {"aws-extra", "aws-text"}]
+    assert {each["metadata"].get("namespace") for each in own} == {NAMESPACE}
+
+
+@cases
+def test_every_object_has_the_recommended_labels(case: Path) -> None:
+    objects = objects_of(case)
+    for each in objects:
+        if each["metadata"]["name"] in {"aws-extra", "aws-text"}:
+            continue
+        labels = each["metadata"]["labels"]
+        wears_the_team = case_name(case) == "everything" or each["metadata"]["name"] == "deployer"
+        assert labels["app.kubernetes.io/name"] == "aws-oidc-sidecar"
+        assert labels["app.kubernetes.io/instance"] == RELEASE
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert {"app.kubernetes.io/version", "helm.sh/chart"} <= labels.keys()
+        assert (labels.get("team") == "platform") is wears_the_team
+
+
+def test_a_first_install_is_a_role_and_no_more() -> None:
+    kinds = sorted(each["kind"] for each in render({"roleArn": ROLE}))
+    assert kinds == ["ConfigMap", "Job", "Pod", "ServiceAccount", "ServiceAccount"]
+
+
+@pytest.mark.parametrize("version", ["1.29.0", "1.33.4-gke.1", "1.36.3"])
+def test_the_objects_are_the_same_for_every_version(version: str) -> None:
+    assert render(MINIMAL, "--kube-version", version) == objects_of(MINIMAL)
+
+
+def test_no_container_of_ours_may_write_its_root_or_talk_to_the_api_server() -> None:
+    for pod in pods(render(MINIMAL)):
+        assert pod["automountServiceAccountToken"] is False
+        for container in containers(pod):
+            if container["name"] != "aws-cli":
+                assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_openshift_assigns_the_user_ids() -> None:
+    for pod in pods(render({"roleArn": ROLE, "runAsAssignedUser": True})):
+        for container in containers(pod):
+            assert container["securityContext"].keys().isdisjoint({"runAsUser", "runAsGroup"})
+
+
+def test_the_network_policy_selects_the_pods_of_the_chart_alone() -> None:
+    objects = render({"roleArn": ROLE, "networkPolicy": {"enabled": True}})
+    selector = one(objects, "NetworkPolicy")["spec"]["podSelector"]
+    job = one(objects, "Job")["spec"]["template"]["metadata"]["labels"]
+    test = one(objects, "Pod")["metadata"]["labels"]
+    (expression,) = selector["matchExpressions"]
+    for labels in (job, test):
+        assert selector["matchLabels"].items() <= labels.items()
+        assert labels[expression["key"]] in expression["values"]
+
+
+def test_names_of_the_users_own_replace_ours() -> None:
+    objects = render({"roleArn": ROLE, "fullnameOverride": "reader"})
+    assert [each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"] == [
+        "reader-bootstrap",
+        "reader",
+    ]
+    names: list[Json] = render({"roleArn": ROLE, "nameOverride": "x"})
+    assert one(names, "ConfigMap")["metadata"]["name"] == "aws-oidc-sidecar-aws-x"
