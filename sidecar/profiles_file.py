@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.errors import SettingsError
+from sidecar.flags import read_text
 from sidecar.profiles import PROFILES_MAX_BYTES
 
 __all__ = ("read_profiles",)
@@ -14,15 +14,4 @@ def read_profiles(path: Path) -> str:
     Raises:
         SettingsError: it cannot be read, is too large, or is not UTF-8.
     """
-    fix = "mount the ConfigMap with the profiles there"
-    try:
-        with path.open("rb") as file:
-            content = file.read(PROFILES_MAX_BYTES + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise SettingsError(str(path), f"cannot be read ({error.strerror})", fix) from None
-    except UnicodeDecodeError:
-        raise SettingsError(str(path), "is not UTF-8 text", fix) from None
-    if len(content) > PROFILES_MAX_BYTES:
-        raise SettingsError(str(path), f"is over {PROFILES_MAX_BYTES} bytes", fix)
-    return text
+    return read_text(path, PROFILES_MAX_BYTES, "mount the ConfigMap with the profiles there")

@@ -13,8 +13,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
+from sidecar import flags
 from sidecar.clock import Clock, SystemClock
-from sidecar.connect_to import ConnectTo, parse as parse_connect_to, redirected
+from sidecar.connect_to import ConnectTo, redirected
 from sidecar.errors import SettingsError
 from sidecar.issuer import publish
 from sidecar.issuer.cluster import ApiServer, HttpRefusal, of_this_pod, read_documents, read_token
@@ -85,13 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     keep.add_argument("--prune", action="store_true", help="drop every key that the cluster does not have, at once")
     parser.add_argument("--issuer-ca", metavar="PATH", help="for --check: trust the issuer by these CAs, PEM")
-    parser.add_argument(
-        "--connect-to",
-        metavar="HOST:PORT:ADDRESS:PORT",
-        action="append",
-        default=[],
-        help="reach a host at another address, as curl does; may be repeated",
-    )
+    flags.add_connect_to(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -114,10 +109,10 @@ def run(
     Raises:
         SettingsError: an option cannot be used or contradicts another, or a file cannot be read or written.
     """
-    issuer = _parsed(check_issuer, given.issuer, "--issuer")
-    jwks_uri = issuer + KEYS_PATH if given.jwks_uri is None else _parsed(check_https, given.jwks_uri, "--jwks-uri")
-    keep_seconds = 0 if given.prune else _parsed(_seconds, given.keep, "--keep")
-    connect_to = dict(_parsed(parse_connect_to, text, "--connect-to") for text in given.connect_to)
+    issuer = flags.parsed(check_issuer, given.issuer, "--issuer")
+    jwks_uri = issuer + KEYS_PATH if given.jwks_uri is None else flags.parsed(check_https, given.jwks_uri, "--jwks-uri")
+    keep_seconds = 0 if given.prune else flags.parsed(_seconds, given.keep, "--keep")
+    connect_to = flags.connect_to(given)
     try:
         with redirected(connect_to):
             wanted = _Wanted(issuer, jwks_uri, *_of_cluster(given, environment, issuer, connect_to))
@@ -159,7 +154,7 @@ def _api_server(given: argparse.Namespace, environment: Mapping[str, str]) -> Ap
     token_file, ca_file = (None if text is None else Path(text) for text in (given.token_file, given.ca_file))
     if given.from_url is not None:
         # The pod's own token is not for any other server.
-        return ApiServer(_parsed(check_https, given.from_url, "--from").rstrip("/"), token_file, ca_file)
+        return ApiServer(flags.parsed(check_https, given.from_url, "--from").rstrip("/"), token_file, ca_file)
     own = of_this_pod(environment)
     if own is None:
         fix = "give the API server's URL, or --from-discovery and --from-keys"
@@ -275,14 +270,6 @@ def _unreadable(unreadable: Unreadable, tls_fix: str) -> _Stop:
         return _Stop(EXIT_UNREACHABLE, f"{unreadable}; is it up, and no proxy or firewall between?")
     fix = tls_fix if unreadable.trouble is Trouble.TLS else "is it the right server?"
     return _Stop(EXIT_ISSUER, f"{unreadable}; {fix}")
-
-
-def _parsed(parse: Callable[[str], _Parsed], text: str, where: str) -> _Parsed:
-    try:
-        return parse(text)
-    except ValueError as error:
-        what, _, fix = str(error).partition("; ")
-        raise SettingsError(where, what, fix) from None
 
 
 def _seconds(text: str) -> int:

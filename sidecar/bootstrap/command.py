@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sidecar import connect_to
+from sidecar import flags
 from sidecar.bootstrap import spec
 from sidecar.bootstrap.file import ROLE_KEYS, build, parse
 from sidecar.bootstrap.spec import Spec
+from sidecar.connect_to import redirected
 from sidecar.errors import SettingsError
 
 __all__ = ("add_options", "run")
@@ -57,13 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[
     how.add_argument("--region", metavar="NAME", help="the region of STS (default: that of the environment)")
     how.add_argument("--account-id", metavar="ID", help="with --emit: the account, so that no credentials are needed")
     how.add_argument("--partition", metavar="NAME", help="with --account-id: aws, aws-cn or aws-us-gov (default: aws)")
-    how.add_argument(
-        "--connect-to",
-        metavar="HOST:PORT:ADDRESS:PORT",
-        action="append",
-        default=[],
-        help="reach a host elsewhere, as curl's option does; for issuers and AWS endpoints; repeatable",
-    )
+    flags.add_connect_to(how)
     return commands
 
 
@@ -86,11 +81,11 @@ def run(
     """
     _check_flags(given)
     wanted = _spec(given)
-    redirections = dict(_parsed(connect_to.parse, text, "--connect-to") for text in given.connect_to)
+    redirections = flags.connect_to(given)
     # Imported here: --help needs none of it.
     from sidecar.bootstrap.work import Work  # noqa: PLC0415
 
-    with connect_to.redirected(redirections):
+    with redirected(redirections):
         return Work(given, wanted, out, err, redirections).run()
 
 
@@ -149,35 +144,35 @@ def _check_flags(given: argparse.Namespace) -> None:
     if given.issuer_ca is not None and "BEGIN CERTIFICATE" not in _text(Path(given.issuer_ca)):
         raise SettingsError("--issuer-ca", "holds no certificate", "give a file of CA certificates, PEM")
     if given.account_id:
-        _parsed(spec.account_id, given.account_id, "--account-id")
+        flags.parsed(spec.account_id, given.account_id, "--account-id")
     if given.partition:
-        _parsed(spec.partition, given.partition, "--partition")
+        flags.parsed(spec.partition, given.partition, "--partition")
 
 
 def _spec(given: argparse.Namespace) -> Spec:
-    flags = {key: getattr(given, flag) for flag, key in _TOP_FLAGS.items() if getattr(given, flag) is not None}
+    top = {key: getattr(given, flag) for flag, key in _TOP_FLAGS.items() if getattr(given, flag) is not None}
     role = {key: getattr(given, flag) for flag, key in _ROLE_FLAGS.items() if getattr(given, flag) is not None}
-    if "tags" in flags:
-        flags["tags"] = _pairs(flags["tags"], "--tag", "KEY=VALUE")
+    if "tags" in top:
+        top["tags"] = _pairs(top["tags"], "--tag", "KEY=VALUE")
     if "inline_policy_files" in role:
         role["inline_policy_files"] = _pairs(role["inline_policy_files"], "--inline-policy", "NAME=FILE")
     if "max_session_seconds" in role:
-        role["max_session_seconds"] = _parsed(_number, role["max_session_seconds"], "--max-session-seconds")
-    thumbprints = tuple(_parsed(spec.thumbprint, text, "--thumbprint") for text in given.thumbprint or ()) or None
+        role["max_session_seconds"] = flags.parsed(_number, role["max_session_seconds"], "--max-session-seconds")
+    thumbprints = tuple(flags.parsed(spec.thumbprint, text, "--thumbprint") for text in given.thumbprint or ()) or None
     if thumbprints and len(thumbprints) > spec.THUMBPRINTS_MAX:
         raise SettingsError("--thumbprint", "too many", f"IAM takes {spec.THUMBPRINTS_MAX} for a provider")
     if given.file is None:
-        tables: dict[str, Any] = flags | ({"role": [role]} if role else {})
+        tables: dict[str, Any] = top | ({"role": [role]} if role else {})
         folder = Path()
     else:
         if role:
             names = ", ".join(_FLAG_OF[key] for key in role)
             raise SettingsError(names, "contradicts --file", "write it into the file")
-        tables = {**parse(_text(Path(given.file)), given.file), **flags}
+        tables = {**parse(_text(Path(given.file)), given.file), **top}
         folder = Path(given.file).parent
 
     def where(place: str, key: str) -> str:
-        of_file = given.file is not None and (place or key not in flags)
+        of_file = given.file is not None and (place or key not in top)
         if of_file:
             return f"{given.file}: {f'{place}: ' if place else ''}{key}"
         # Flags name one role.
@@ -208,24 +203,5 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _parsed(parse_one: Any, text: str, where: str) -> Any:  # noqa: ANN401 - what the parser returns
-    try:
-        return parse_one(text)
-    except ValueError as error:
-        what, _, fix = str(error).partition("; ")
-        raise SettingsError(where, what, fix) from None
-
-
 def _text(path: Path) -> str:
-    fix = "give a file of UTF-8 text that can be read"
-    try:
-        with path.open("rb") as file:
-            content = file.read(_FILE_MAX_BYTES + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise SettingsError(str(path), f"cannot be read ({error.strerror})", fix) from None
-    except UnicodeDecodeError:
-        raise SettingsError(str(path), "is not UTF-8 text", fix) from None
-    if len(content) > _FILE_MAX_BYTES:
-        raise SettingsError(str(path), f"is over {_FILE_MAX_BYTES} bytes", fix)
-    return text
+    return flags.read_text(path, _FILE_MAX_BYTES, "give a file of UTF-8 text that can be read")

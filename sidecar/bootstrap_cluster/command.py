@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TextIO, TypeVar
+from typing import Final, TextIO
 
-from sidecar import connect_to
+from sidecar import flags
 from sidecar.bootstrap_cluster import binding
 from sidecar.bootstrap_cluster.anonymous import authentication_configuration, is_inside, limits_paths
 from sidecar.bootstrap_cluster.api import ApiClient
@@ -17,6 +17,7 @@ from sidecar.bootstrap_cluster.checks import CHECKS, TOO_WIDE, may_come
 from sidecar.bootstrap_cluster.look import Look, Server
 from sidecar.clock import Clock, SystemClock
 from sidecar.config import Settings, resolve
+from sidecar.connect_to import ConnectTo, redirected
 from sidecar.doctor.case import Case, Place
 from sidecar.doctor.checks.discovery import ANONYMOUS_OFF
 from sidecar.doctor.show import Report, as_json, as_text, exit_code
@@ -48,8 +49,6 @@ _WAIT_MAX_SECONDS: Final = 3600
 _PAUSE_SECONDS: Final = 1.0
 _AGAIN: Final = (None, Applied.BUSY, Applied.UNREACHABLE)
 
-_Parsed = TypeVar("_Parsed")
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give the parser the options of this command."""
@@ -60,13 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="verify: look, with no right of its own; apply: apply the ClusterRoleBinding, then look (default: verify)",
     )
     parser.add_argument("--issuer-ca", metavar="FILE", type=Path, help="trust this CA, PEM, for the issuer")
-    parser.add_argument(
-        "--connect-to",
-        metavar="HOST:PORT:ADDRESS:PORT",
-        action="append",
-        default=[],
-        help="reach HOST:PORT at ADDRESS:PORT, as curl does; may be given several times",
-    )
+    flags.add_connect_to(parser)
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
@@ -108,8 +101,8 @@ def run(
     Raises:
         SettingsError: an option cannot be used, or a file that it names cannot be read.
     """
-    wait = _WAIT_SECONDS[given.mode] if given.wait is None else _parsed(_seconds, given.wait, "--wait")
-    targets = dict(_parsed(connect_to.parse, text, "--connect-to") for text in given.connect_to)
+    wait = _WAIT_SECONDS[given.mode] if given.wait is None else flags.parsed(_seconds, given.wait, "--wait")
+    targets = flags.connect_to(given)
     server = _api_server(given, environment)
     if server is None and given.mode == "apply":
         fix = "run it in a pod, or give --api-server, --api-token-file and --api-ca-file"
@@ -119,7 +112,7 @@ def run(
         raise SettingsError("--api-token-file", "is not given, and --api-server is", fix)
     clock = clock or SystemClock()
     work = _Work(given, _settings(given, environment), None if server is None else ApiClient(server), targets, clock)
-    with connect_to.redirected(targets):
+    with redirected(targets):
         report, look = work.until_it_comes(wait, pause)
     return _print(given, report, look, out)
 
@@ -132,7 +125,7 @@ class _Work:
         given: argparse.Namespace,
         settings: Settings,
         api: ApiClient | None,
-        targets: connect_to.ConnectTo,
+        targets: ConnectTo,
         clock: Clock,
     ) -> None:
         self._given, self._settings, self._api, self._targets, self._clock = given, settings, api, targets, clock
@@ -180,7 +173,7 @@ def _api_server(given: argparse.Namespace, environment: Mapping[str, str]) -> Ap
     token_file, ca_file = (None if text is None else Path(text) for text in files)
     if given.api_server is not None:
         # The pod's own token is not for any other server.
-        return ApiServer(_parsed(check_https, given.api_server, "--api-server").rstrip("/"), token_file, ca_file)
+        return ApiServer(flags.parsed(check_https, given.api_server, "--api-server").rstrip("/"), token_file, ca_file)
     own = of_this_pod(environment)
     if own is None:
         if any(text is not None for text in files):
@@ -215,11 +208,3 @@ def _seconds(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:9]) > _WAIT_MAX_SECONDS:
         raise ValueError(f"not a number of seconds; use 0 to {_WAIT_MAX_SECONDS}")
     return int(text)
-
-
-def _parsed(parse: Callable[[str], _Parsed], text: str, where: str) -> _Parsed:
-    try:
-        return parse(text)
-    except ValueError as error:
-        what, _, fix = str(error).partition("; ")
-        raise SettingsError(where, what, fix) from None

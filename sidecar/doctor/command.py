@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
-from sidecar import connect_to
+from sidecar import flags
 from sidecar.clock import SystemClock
 from sidecar.config import Settings, resolve
+from sidecar.connect_to import redirected
 from sidecar.doctor.case import Case, Place
 from sidecar.doctor.show import as_json, as_text, exit_code
 from sidecar.doctor.table import CHECKS
@@ -39,13 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--issuer", metavar="URL", default="", help="the issuer, where no token is here to name it")
     parser.add_argument("--issuer-ca", metavar="FILE", type=Path, help="trust this CA, PEM, for the issuer")
-    parser.add_argument(
-        "--connect-to",
-        metavar="HOST:PORT:ADDRESS:PORT",
-        action="append",
-        default=[],
-        help="reach HOST:PORT at ADDRESS:PORT, as curl does; may be given several times",
-    )
+    flags.add_connect_to(parser)
     parser.add_argument("--no-exchange", action="store_true", help="do not ask STS for a set")
     parser.add_argument("--no-iam", action="store_true", help="do not read IAM, even where there are rights to")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -73,11 +68,11 @@ def run(
         SettingsError: a setting cannot be used.
     """
     settings, role_known = _settings(given, environment)
-    targets = _targets(given.connect_to)
+    targets = flags.connect_to(given)
     if given.issuer_ca is not None and not given.issuer_ca.is_file():
         raise SettingsError("--issuer-ca", "is no file", "name a file with CA certificates, PEM")
     case = Case(given, environment, settings, SystemClock(), role_known=role_known, connect_to=targets)
-    with connect_to.redirected(targets):
+    with redirected(targets):
         # The exchange goes first: what AWS accepts decides how much a link that looks odd from here matters.
         _ = case.exchanged
         report = [(check, check.run(case)) for check in CHECKS]
@@ -89,16 +84,8 @@ def run(
 
 
 def _settings(given: argparse.Namespace, environment: Mapping[str, str]) -> tuple[Settings, bool]:
-    flags = {option.name: getattr(given, option.name.replace("-", "_"), None) for option in OPTIONS}
+    given_flags = {option.name: getattr(given, option.name.replace("-", "_"), None) for option in OPTIONS}
     known = {"AWS_OIDC_SIDECAR_ROLE_ARN", "AWS_ROLE_ARN", "AWS_OIDC_SIDECAR_PROFILES_FILE"}
-    if flags["role-arn"] or flags["profiles-file"] or any(environment.get(name) for name in known):
-        return resolve(flags, environment, read_profiles), True
-    return resolve(flags | {"role-arn": _PLACEHOLDER}, environment, read_profiles), False
-
-
-def _targets(texts: list[str]) -> dict[connect_to.Target, connect_to.Target]:
-    try:
-        return dict(map(connect_to.parse, texts))
-    except ValueError as error:
-        what, _, fix = str(error).partition("; ")
-        raise SettingsError("--connect-to", what, fix) from None
+    if given_flags["role-arn"] or given_flags["profiles-file"] or any(environment.get(name) for name in known):
+        return resolve(given_flags, environment, read_profiles), True
+    return resolve(given_flags | {"role-arn": _PLACEHOLDER}, environment, read_profiles), False
