@@ -15,7 +15,7 @@ from sidecar.direct import hops
 from sidecar.doctor.aws import AwsView, IamFacts, IamUnknown
 from sidecar.doctor.sts import StsLook, look
 from sidecar.endpoint.files import AUTH_TOKEN_FILE
-from sidecar.errors import Failure, TokenError, TokenProblem
+from sidecar.errors import Failure, TokenError
 from sidecar.exchange.answers import judge, order_line
 from sidecar.exchange.worker import exchange, new_session
 from sidecar.issuer.documents import DISCOVERY_PATH, Discovery, DocumentError, Keys, parse_discovery, parse_keys
@@ -235,15 +235,6 @@ class Case:
             if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:  # noqa: PLR2004 - prefix, namespace, name
                 facts |= {"namespace": parts[2], "service_account": parts[3]}
         return facts
-
-    @property
-    def token_expired(self) -> bool:
-        """Whether the token in the file is past its `exp` by this machine's clock."""
-        return isinstance(self.token, Token) and self.token.expires_at <= self.now.wall
-
-    def token_problem(self) -> TokenProblem | None:
-        """Return why the token cannot be read, or None."""
-        return self.token.problem if isinstance(self.token, TokenError) else None
 
     def _read(self, url: str) -> Answer | Unreadable:
         try:
