@@ -138,7 +138,7 @@ class Cluster:
         wait_until(
             lambda: self.get("serviceaccounts", "-n", name)["items"],
             what=f"a ServiceAccount in namespace {name}",
-            seconds=30,
+            seconds=90,
             log=self.log("kube-controller-manager"),
         )
 
@@ -217,9 +217,15 @@ class Cluster:
         self.await_apiserver()
 
     def restart_apiserver(self, flags: Mapping[str, str | None] | None = None) -> None:
-        """Kill the API server and start it again; with its usual flags where none are given."""
+        """Kill the API server and start it again; with its usual flags where none are given.
+
+        So are its clients: each refused connection doubles the time until their next try, up to a minute.
+        """
         self.stop_apiserver()
         self.start_apiserver(flags)
+        for client in ("kube-controller-manager", "kube-scheduler"):
+            self.stop(client)
+            self.start(client)
 
     def await_apiserver(self, seconds: float = 60) -> None:
         """Wait until the API server is ready."""
