@@ -28,6 +28,7 @@ _SYSCTLS = (
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 )
+_BRIDGE_MAC = "0a:58:0a:58:00:01"
 
 
 class Init:
@@ -118,7 +119,10 @@ class Init:
 def _make_node(layout: Layout) -> None:
     """Give the namespaces a bridge, the service address, a name for the API server, and directories to write to."""
     _run("ip", "link", "set", "lo", "up")
-    _run("ip", "link", "add", "cni0", "type", "bridge")
+    # Of its own: a bridge has the lowest address of its ports otherwise, and when that changes with a pod that comes or
+    # goes, the others send to the one before for some 8 s, until they ask anew. (The CNI plugin sets the address of
+    # bridges that it makes itself.)
+    _run("ip", "link", "add", "cni0", "address", _BRIDGE_MAC, "type", "bridge")
     _run("ip", "address", "add", f"{BRIDGE_ADDRESS}/{POD_NETWORK.split('/')[1]}", "dev", "cni0")
     _run("ip", "link", "set", "cni0", "up")
     _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")

@@ -67,6 +67,21 @@ def test_the_node_is_ready_and_of_the_version_that_was_asked_for(cluster: Cluste
     assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["Ready"] == "True"
 
 
+def test_pods_that_come_and_go_do_not_change_the_gateways_address(cluster: Cluster) -> None:
+    def address() -> str:
+        (link,) = json.loads(cluster.run(["ip", "-json", "link", "show", "cni0"]))
+        return str(link["address"])
+
+    before = address()
+    lowest = ["lowest", "address", "02:00:00:00:00:01"]
+    cluster.run(["ip", "link", "add", *lowest, "type", "veth", "peer", "name", "other"])
+    try:
+        cluster.run(["ip", "link", "set", "lowest", "master", "cni0", "up"])
+        assert address() == before
+    finally:
+        cluster.run(["ip", "link", "delete", "lowest"])
+
+
 def test_a_pod_reaches_the_api_server_by_name_and_by_the_service_address(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     run_pod(cluster, namespace)
