@@ -196,7 +196,9 @@ def run(mutants: Sequence[Mutant]) -> int:
             copies.put(Copy(Path(home, str(number))))
         first = copies.get()
         tests = sorted({test for mutant in mutants for test in mutant.tests})
-        status, failed, said = first.test(tests, "-n", str(WORKERS), "--dist", "worksteal")
+        status, failed, said = first.test(
+            tests, "-n", str(WORKERS), "--dist", "worksteal", f"--timeout={3 * TEST_SECONDS}"
+        )
         copies.put(first)
         if status:
             print(f"mutants: without a mutation these tests do not pass: {', '.join(failed)}\n{said}")

@@ -82,4 +82,4 @@ STATE_LOAD_SECONDS: Final = 0.5
 # What could not be written to a volume is tried again after this.
 FILE_RETRY_SECONDS: Final = 15.0
 # SIGTERM ends the daemon within 2 s. Both listeners, two file threads and the log get this much, one after the other.
-DRAIN_SECONDS: Final = 0.3
+DRAIN_SECONDS: Final = 0.25

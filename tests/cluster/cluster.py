@@ -15,8 +15,8 @@ from tests.cluster.build import Binaries
 from tests.cluster.groups import Group
 from tests.cluster.layout import BRIDGE_ADDRESS, Layout
 from tests.cluster.lines import ask
-from tests.cluster.pki import Authority, new_signing_key, write_kubeconfig
-from tests.cluster.services import SERVER, api_server_flags, commands, with_flags
+from tests.cluster.pki import new_signing_key
+from tests.cluster.services import api_server_flags, commands, with_flags
 from tests.cluster.versions import Kubernetes
 from tests.cluster.waiting import tail, wait_until
 
@@ -117,7 +117,7 @@ class Cluster:
         """Run a command in a container, and return its standard output."""
         return self.kubectl("exec", "-n", namespace, pod, "-c", container, "--", *command)
 
-    def wait(self, thing: str, condition: str, *, namespace: str = "default", seconds: float = 60) -> None:
+    def wait(self, thing: str, condition: str, *, namespace: str = "default", seconds: float = 120) -> None:
         """Wait for `kubectl wait --for=<condition>` on `thing`, such as "pod/a" and "condition=Ready".
 
         Raises:
@@ -135,12 +135,7 @@ class Cluster:
     def new_namespace(self, name: str, **labels: str) -> None:
         """Make a namespace, and wait for the ServiceAccount without which it takes no pod."""
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-        wait_until(
-            lambda: self.get("serviceaccounts", "-n", name)["items"],
-            what=f"a ServiceAccount in namespace {name}",
-            seconds=90,
-            log=self.log("kube-controller-manager"),
-        )
+        self._await_account(name)
 
     def load(self, *archives: Path) -> None:
         """Import images from archives (docker or OCI), for pods with `imagePullPolicy: IfNotPresent`."""
@@ -219,13 +214,16 @@ class Cluster:
     def restart_apiserver(self, flags: Mapping[str, str | None] | None = None) -> None:
         """Kill the API server and start it again; with its usual flags where none are given.
 
-        So are its clients: each refused connection doubles the time until their next try, up to a minute.
+        So are its clients: each refused connection doubles the time until their next try, up to a minute. They work
+        when this returns: a controller-manager that finds no API server at its start ends.
         """
         self.stop_apiserver()
         self.start_apiserver(flags)
         for client in ("kube-controller-manager", "kube-scheduler"):
             self.stop(client)
             self.start(client)
+        self.kubectl("delete", "serviceaccount", "default", "-n", "kube-public", "--ignore-not-found")
+        self._await_account("kube-public")
 
     def await_apiserver(self, seconds: float = 60) -> None:
         """Wait until the API server is ready."""
@@ -238,24 +236,6 @@ class Cluster:
         self.restart_apiserver()
 
     # Users and containers
-
-    def user_kubeconfig(self, name: str, namespace: str) -> Path:
-        """Return the kubeconfig of a user who may edit one namespace and nothing else; both are made here.
-
-        The rights are those of the ClusterRole `edit`: no roles, no bindings, nothing of the cluster.
-        """
-        client = Authority(self.layout.pki).issue(f"user-{name}", common_name=name)
-        path = self.layout.config / f"user-{name}.kubeconfig"
-        write_kubeconfig(path, server=SERVER, ca=self.ca_file, client=client, namespace=namespace)
-        binding = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": name, "namespace": namespace},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
-        }
-        self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, binding])
-        return path
 
     def pod_cgroup(self, uid: str, container: str) -> list[Path]:
         """Return a container's folders of the controllers cpu and memory; one and the same on cgroup v2.
@@ -273,6 +253,10 @@ class Cluster:
                     if status["name"] == container and "containerID" in status:
                         return self._group.container(uid, re.sub("^containerd://", "", status["containerID"]))
         raise LookupError(f"no container {container} in a pod with UID {uid}")
+
+    def _await_account(self, namespace: str) -> None:
+        what, log = f"a ServiceAccount in namespace {namespace}", self.log("kube-controller-manager")
+        wait_until(lambda: self.get("serviceaccounts", "-n", namespace)["items"], what=what, seconds=90, log=log)
 
     def _start(self, service: str, command: list[str]) -> None:
         environment = {"PATH": self.binaries.path(), "HOME": str(self.layout.home)}

@@ -33,12 +33,14 @@ def ask(path: Path, request: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever 
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a socket that listens at `path`, for this user alone."""
+    """Return a socket that listens at `path`, for this user alone; it listens from when the path is there."""
     listener = socket.socket(socket.AF_UNIX)
-    path.unlink(missing_ok=True)
-    listener.bind(str(path))
-    path.chmod(0o600)
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    listener.bind(str(new))
+    new.chmod(0o600)
     listener.listen(16)
+    new.rename(path)
     return listener
 
 

@@ -15,6 +15,7 @@ from tests.cluster.aws import LocalAws
 from tests.cluster.build import helm_floor
 from tests.cluster.cluster import Cluster, CommandFailed
 from tests.cluster.releases import CHART, READ_ONLY, bootstrap_aws, helm, values
+from tests.cluster.users import user_kubeconfig
 from tests.cluster.waiting import wait_until
 
 RELEASE, ACCOUNT, ROLE, BINDING = "aws", "aws-aws-oidc-sidecar", "Reader", "allow-anon-openid"
@@ -86,7 +87,7 @@ def test_two_owners_of_namespaces_install_upgrade_roll_back_and_uninstall(
     write: Write,
     open_discovery: None,  # noqa: ARG001
 ) -> None:
-    owners = {name: cluster.user_kubeconfig(f"owner-{name[-1]}", name) for name in restricted}
+    owners = {name: user_kubeconfig(cluster, f"owner-{name[-1]}", name) for name in restricted}
     for name, owner in owners.items():
         helm(cluster, "install", RELEASE, str(CHART), *write(roleArn=ARN), user=owner)
         job = job_of(cluster, name)
@@ -117,7 +118,7 @@ def test_the_first_install_is_green_within_a_minute_and_three_commands(
     open_discovery: None,  # noqa: ARG001
 ) -> None:
     name = restricted[0]
-    owner = cluster.user_kubeconfig("first", name)
+    owner = user_kubeconfig(cluster, "first", name)
     aws.set(propagation_seconds=10)
     began = time.monotonic()  # noqa: TID251 - a measurement of real time
     helm(cluster, "install", RELEASE, str(CHART), *write(roleArn=ARN), user=owner)
@@ -138,7 +139,7 @@ def test_a_wrong_role_makes_the_test_red_with_the_doctors_words(
     open_discovery: None,  # noqa: ARG001
 ) -> None:
     name = restricted[0]
-    owner = cluster.user_kubeconfig("wrong", name)
+    owner = user_kubeconfig(cluster, "wrong", name)
     bootstrap_aws(cluster, aws, "--role", ROLE, "--service-account", "elsewhere/somebody", "--policy-arn", READ_ONLY)
     helm(cluster, "install", RELEASE, str(CHART), *write(roleArn=ARN, test={"waitSeconds": 20}), user=owner)
     with pytest.raises(CommandFailed) as failed:
@@ -167,7 +168,7 @@ def test_the_oldest_helm_renders_the_same_and_installs(
         assert objects(cluster.run([oldest, "template", *flags])) == objects(helm(cluster, "template", *flags))
         cluster.run([oldest, "lint", "--strict", str(CHART), "--values", str(case)])
     name = restricted[0]
-    owner = cluster.user_kubeconfig("oldest", name)
+    owner = user_kubeconfig(cluster, "oldest", name)
     cluster.run([oldest, "install", RELEASE, str(CHART), *write(roleArn=ARN)], kubeconfig=owner)
     assert verdict(job_of(cluster, name)) == "Complete"
     cluster.run([oldest, "upgrade", RELEASE, str(CHART), *write(roleArn=f"{ARN}2")], kubeconfig=owner)
@@ -204,7 +205,7 @@ def test_apply_from_two_namespaces_at_once_opens_discovery_and_stays(
 def test_an_owner_of_a_namespace_cannot_apply_and_is_told(
     cluster: Cluster, restricted: list[str], write: Write
 ) -> None:
-    owner = cluster.user_kubeconfig("limited", restricted[0])
+    owner = user_kubeconfig(cluster, "limited", restricted[0])
     with pytest.raises(CommandFailed, match="forbidden"):
         helm(cluster, "install", RELEASE, str(CHART), *write(roleArn=ARN, bootstrap={"mode": "apply"}), user=owner)
 
@@ -224,7 +225,7 @@ def test_verify_says_that_anonymous_requests_are_off(
     without_anonymous: None,  # noqa: ARG001
 ) -> None:
     name = restricted[0]
-    owner = cluster.user_kubeconfig("verifier", name)
+    owner = user_kubeconfig(cluster, "verifier", name)
     flags = write(roleArn=ARN, bootstrap={"backoffLimit": 0})
     helm(cluster, "install", RELEASE, str(CHART), *flags, user=owner)
     job = job_of(cluster, name)

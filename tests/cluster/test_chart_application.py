@@ -13,6 +13,7 @@ from tests.cluster.calls import PARAMETER, FollowedLog, command, whole
 from tests.cluster.cluster import Cluster
 from tests.cluster.releases import CHART, EXAMPLE, READ_ONLY, bootstrap_aws, example_values, helm, values
 from tests.cluster.tutorial import ACCOUNT, APPLICATION
+from tests.cluster.users import user_kubeconfig
 from tests.cluster.waiting import wait_until
 
 RELEASE, ROLE = "aws", "Reader"
@@ -40,7 +41,7 @@ def owner(cluster: Cluster, aws: LocalAws, namespace: str, flags: Flags) -> Path
     bootstrap_aws(
         cluster, aws, "--role", ROLE, "--service-account", f"{namespace}/{ACCOUNT}", "--policy-arn", READ_ONLY
     )
-    kubeconfig = cluster.user_kubeconfig(f"owner-{namespace[:20]}", namespace)
+    kubeconfig = user_kubeconfig(cluster, f"owner-{namespace[:20]}", namespace)
     given = values(cluster, aws, serviceAccounts=[{"name": ACCOUNT, "roleArn": ARN}], bootstrap={"mode": "none"})
     helm(cluster, "install", RELEASE, str(CHART), *flags(given), user=kubeconfig)
     aws.put_parameter(PARAMETER, "ami-05684a9a654fccef1")

@@ -14,6 +14,7 @@ from tests.cluster.calls import PARAMETER, calls, command
 from tests.cluster.cluster import Cluster
 from tests.cluster.releases import CHART, EXAMPLE, READ_ONLY, bootstrap_aws, example_values, helm, values
 from tests.cluster.tutorial import ACCOUNT
+from tests.cluster.users import user_kubeconfig
 from tests.cluster.waiting import wait_until
 
 TOKEN_SECONDS, CREDENTIALS_SECONDS = 600, 900
@@ -47,7 +48,7 @@ def test_the_examples_pods_read_the_parameter_through_renewal_and_rotation(
             ),
         ),
     }
-    owner = cluster.user_kubeconfig("rotated", namespace)
+    owner = user_kubeconfig(cluster, "rotated", namespace)
     for release, (chart, chosen) in given.items():
         path = tmp_path / f"{release}.json"
         path.write_text(json.dumps(chosen))

@@ -12,6 +12,7 @@ from tests.cluster.build import PROBE_IMAGE
 from tests.cluster.cluster import Cluster, CommandFailed
 from tests.cluster.layout import API_HOST, ISSUER, SERVICE_ADDRESS
 from tests.cluster.lines import Refused
+from tests.cluster.users import user_kubeconfig
 from tests.cluster.waiting import wait_until
 
 DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
@@ -198,7 +199,7 @@ def test_a_fault_of_the_local_aws_is_seen_and_taken_back(cluster: Cluster, aws: 
 
 
 def test_a_namespaces_owner_makes_nothing_of_the_cluster(cluster: Cluster, namespace: str) -> None:
-    kubeconfig = cluster.user_kubeconfig("owner", namespace)
+    kubeconfig = user_kubeconfig(cluster, "owner", namespace)
     cluster.kubectl("create", "configmap", "made", kubeconfig=kubeconfig)
     for command in (
         ("create", "clusterrolebinding", "grab", "--clusterrole=cluster-admin", "--user=owner"),
@@ -213,7 +214,7 @@ def test_helm_installs(cluster: Cluster, namespace: str, tmp_path: Path) -> None
     (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 1.0.0\n")
     (tmp_path / "templates" / "made.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\n")
-    kubeconfig = cluster.user_kubeconfig("installer", namespace)
+    kubeconfig = user_kubeconfig(cluster, "installer", namespace)
     cluster.helm("install", "small", str(tmp_path), kubeconfig=kubeconfig)
     assert cluster.get("configmap", "made", "-n", namespace)["metadata"]["annotations"]["meta.helm.sh/release-name"]
 

@@ -46,7 +46,7 @@ def start(cluster: Cluster, namespace: str, pod: Json) -> None:
         statuses = cluster.get("pod", POD, "-n", namespace)["status"].get("initContainerStatuses", [])
         return any("running" in status["state"] for status in statuses if status["name"] == SIDECAR)
 
-    wait_until(running, what="the sidecar", seconds=60)
+    wait_until(running, what="the sidecar", seconds=120)
 
 
 def test_a_healthy_pod_raises_no_alarm(cluster: Cluster, namespace: str, pod: Json) -> None:

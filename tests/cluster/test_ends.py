@@ -40,7 +40,9 @@ def command(*arguments: str) -> None:
 
 def machine() -> dict[str, set[str]]:
     """Return what a cluster could leave behind."""
-    groups = (path for path in Path("/sys/fs/cgroup").rglob("aws-oidc-sidecar-cluster-*") if path.is_dir())
+    # Not deeper: folders of pods come and go while one looks.
+    hierarchies = (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())
+    groups = [group for one in hierarchies if one.is_dir() for group in one.glob("aws-oidc-sidecar-cluster-*")]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     paths = [str(path) for place in PLACES if Path(place).is_dir() for path in Path(place).iterdir()]
     return {

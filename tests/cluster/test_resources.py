@@ -38,6 +38,12 @@ def admitted(cluster: Cluster, namespace: str, *, application: Json | None = Non
 
 def restrict(cluster: Cluster, namespace: str, kind: str, spec: Json) -> None:
     cluster.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": "one", "namespace": namespace}, "spec": spec})
+    if kind == "ResourceQuota":  # it counts nothing until its controller has seen it
+        wait_until(
+            lambda: cluster.get("resourcequota", "one", "-n", namespace).get("status", {}).get("used"),
+            what="the quota",
+            seconds=60,
+        )
 
 
 def test_a_guaranteed_pod_becomes_burstable(cluster: Cluster, namespace: str) -> None:
@@ -87,5 +93,5 @@ def test_a_quota_counts_the_sidecar(cluster: Cluster, namespace: str) -> None:
             == {"requests.cpu": "110m", "requests.memory": "192Mi", "limits.memory": "256Mi"}
         ),
         what="the sidecar's share in the quota",
-        seconds=10,
+        seconds=60,
     )

@@ -11,6 +11,7 @@ from tests.cluster.application import APPLICATION_IMAGE
 from tests.cluster.aws import LocalAws
 from tests.cluster.cluster import Cluster, CommandFailed
 from tests.cluster.tutorial import APPLICATION, SIDECAR, Json, application_of, apply, example, sidecar_of
+from tests.cluster.waiting import wait_until
 
 PROFILES = {"reader": "ReaderRole", "writer": "WriterRole"}
 PROFILES_DIRECTORY = "/etc/aws-oidc-sidecar"
@@ -143,8 +144,16 @@ def test_restricted_pod_security_admits_the_example(cluster: Cluster, namespace:
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     loose = json.loads(json.dumps(pod))
     del sidecar_of(loose)["securityContext"]["capabilities"]
-    with pytest.raises(CommandFailed, match=r"violates PodSecurity.*aws-oidc-sidecar"):
-        apply(cluster, loose)
+
+    def refused() -> bool:
+        try:
+            cluster.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(loose))
+        except CommandFailed as failed:
+            return re.search(r"violates PodSecurity.*aws-oidc-sidecar", str(failed)) is not None
+        return False
+
+    # Pod Security sees the label a moment later.
+    wait_until(refused, what="a refusal of the pod with capabilities", seconds=30)
     cluster.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(as_it_is))
     run(cluster, pod)  # and with this machine's images it is not only admitted
 

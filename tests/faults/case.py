@@ -280,8 +280,8 @@ class Case:
         places = {
             "standard error": ["".join(sidecar.raw).encode() for sidecar in self.sidecars],
             "/metrics or /startupz": self._metrics,
-            "an answer that is no set": {body for watch in self.watches for body in watch.bodies},
-            "a command line or environment": {text for children in self.processes for text in children.shown},
+            "an answer that is no set": {body for watch in self.watches for body in tuple(watch.bodies)},
+            "a command line or environment": {text for children in self.processes for text in tuple(children.shown)},
             **audit.new_files([self.work, self.directory / "tmp"], 0.0, deep=True),
             **audit.new_files([Path(tempfile.gettempdir())], self._began_at, deep=False),
         }

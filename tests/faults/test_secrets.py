@@ -122,10 +122,11 @@ def test_the_search_finds_a_set_that_was_left_in_a_file(case: Case, place: str) 
 def test_the_search_finds_a_part_of_a_token_in_a_log_line_and_an_environment(case: Case) -> None:
     case.start_with_set()
     part = case.tokens[0].split(".")[2]
-    case.sidecar.raw.append(f'{{"event": "x", "detail": "{part}"}}')
+    line = f'{{"event": "x", "detail": "{part}"}}'
+    case.sidecar.raw.append(line)
     case.children.shown.add(f"A=1\0TOKEN={part}\0".encode())
     assert len(case.leaks()) == 2
-    case.sidecar.raw.pop()
+    case.sidecar.raw.remove(line)
     case.children.shown = {text for text in case.children.shown if part.encode() not in text}
 
 
