@@ -1,10 +1,13 @@
 """``--connect-to``: reaches a host at another address than its name's, as curl's option of that name does.
 
+A proxy that the environment names is not asked for such a host: it knows only where the name really leads.
+
 IAM takes no port in an issuer's URL, so an issuer that is tried out on one machine is ``https://issuer.test`` and
 listens elsewhere. Only where the bytes go changes: TLS, the Host header and all checks still see the name.
 """
 
 import contextlib
+import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -41,8 +44,9 @@ def parse(text: str) -> tuple[Target, Target]:
 def redirected(connect_to: ConnectTo) -> Iterator[None]:
     """Have every connection of this process that is made in the block go where `connect_to` says.
 
-    It stands in for ``socket.getaddrinfo``, which http.client, urllib3 and so boto3 resolve each target with; a tool
-    that runs once and alone in its process may do that, the daemon never does.
+    It stands in for ``socket.getaddrinfo``, which http.client, urllib3 and so boto3 resolve each target with, and adds
+    to ``no_proxy``, which tells boto3's clients, those that it makes for a profile too; a tool that runs once and alone
+    in its process may do that, the daemon never does.
     """
     if not connect_to:
         yield
@@ -54,8 +58,21 @@ def redirected(connect_to: ConnectTo) -> Iterator[None]:
         number = int(port) if str(port).isdecimal() else port
         return resolve(*connect_to.get((name.lower(), number), (host, port)), *rest, **named)
 
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = _exempting({host for host, _ in connect_to})
     socket.getaddrinfo = getaddrinfo
     try:
         yield
     finally:
         socket.getaddrinfo = resolve
+        if before is None:
+            os.environ.pop("no_proxy", None)
+        else:
+            os.environ["no_proxy"] = before
+
+
+def _exempting(hosts: set[str]) -> str:
+    # As urllib.request reads them: the lower-case variable wins, and an asterisk counts alone.
+    exempt = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    named = sorted(f"[{host}]" if ":" in host else host for host in hosts)
+    return exempt if exempt.strip() == "*" else ",".join(filter(None, (exempt, *named)))

@@ -85,7 +85,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"can be about (default: {KEEP_SECONDS}, for tokens of pods)",
     )
     keep.add_argument("--prune", action="store_true", help="drop every key that the cluster does not have, at once")
-    parser.add_argument("--issuer-ca", metavar="PATH", help="for --check: trust the issuer by these CAs, PEM")
+    parser.add_argument(
+        "--issuer-ca", metavar="PATH", help="for --check: the CA that the issuer's certificate has to be of, PEM"
+    )
     flags.add_connect_to(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 

@@ -104,7 +104,12 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         action="append",
         help=f"aud of the tokens (default: {spec.DEFAULT_AUDIENCE}); repeatable",
     )
-    group.add_argument("--tag", metavar="KEY=VALUE", action="append", help="of what is made; repeatable")
+    group.add_argument(
+        "--tag",
+        metavar="KEY=VALUE",
+        action="append",
+        help="of the roles, and of a provider that has no such key yet; repeatable",
+    )
     group.add_argument(
         "--thumbprint",
         metavar="HEX",
@@ -183,7 +188,7 @@ def _spec(given: argparse.Namespace) -> Spec:
         where,
         lambda name: _text(folder / name),
         thumbprints=thumbprints,
-        roles_required=not given.destroy,
+        whole=not given.destroy,
     )
 
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from sidecar.bootstrap.policies import items
 from sidecar.bootstrap.state import Change
 
 __all__ = ("script",)
@@ -44,31 +45,38 @@ def script(changes: Sequence[Change], account: str, notes: Iterable[str] = ()) -
     """
     lines = [_HEAD.format(account=account) + "".join(f"# {note}\n" for note in notes)]
     target = ""
+    made: dict[str, str] = {}
     for change in changes:
         if change.target != target:
             target = change.target
             lines.append(f"\n# {target}\n")
-        lines.append(_command(change))
+        lines.append(_command(change, made))
+        if change.operation == "CreateRole":
+            name = change.parameters["RoleName"]
+            made[f"{account}:role{change.parameters['Path']}{name}"] = name
     return "".join(lines)
 
 
-def _command(change: Change) -> str:
+def _command(change: Change, made: Mapping[str, str]) -> str:
     parts = ["aws", "iam", change.kind]
     for name, value in change.parameters.items():
         # A list as JSON: in one of its own words, the CLI would fetch a client id that begins with https://.
         text = json.dumps(value, separators=(",", ":")) if isinstance(value, list) else str(value)
         parts.append(f"{_FLAGS[name]} {shlex.quote(text)}")
     why = f"# {change.why}\n" if change.why else ""
-    wait = _wait(change)
+    wait = _wait(change, made)
     return f"{why}{wait}{' '.join(parts[:3])} \\\n  " + " \\\n  ".join(parts[3:]) + "\n"
 
 
-def _wait(change: Change) -> str:
+def _wait(change: Change, made: Mapping[str, str]) -> str:
+    """Only for roles that the script has made by now: any other may be of an account that cannot be asked here."""
     if change.operation != "CreateRole" or '"Principal":{"AWS":' not in str(change.parameters):
         return ""
-    arns = json.loads(change.parameters["AssumeRolePolicyDocument"])["Statement"][0]["Principal"]["AWS"]
-    first = arns if isinstance(arns, str) else arns[0]
+    arns = items(json.loads(change.parameters["AssumeRolePolicyDocument"])["Statement"][0]["Principal"]["AWS"])
+    names = [made[arn.partition("::")[2]] for arn in arns if arn.partition("::")[2] in made]
+    if not names:
+        return ""
+    waits = "".join(f"aws iam wait role-exists --role-name {shlex.quote(name)}\n" for name in names)
     return (
-        "# IAM needs some seconds until a new role can be named by another; if it says so, repeat from here.\n"
-        f"aws iam wait role-exists --role-name {shlex.quote(first.rpartition('/')[2])}\n"
+        f"# IAM needs some seconds until a new role can be named by another; if it says so, repeat from here.\n{waits}"
     )

@@ -82,7 +82,7 @@ TOP_KEYS: Final[Mapping[str, Key]] = {
     "issuer": Key(_text(spec.issuer_url), "the issuer, as the tokens' iss has it"),
     "issuers": Key(_texts(spec.issuer_url), "more issuers that every role trusts"),
     "audience": Key(_texts(spec.client_id), "aud of the tokens, for every role that names none"),
-    "tags": Key(_tags, "of every role and provider"),
+    "tags": Key(_tags, "of every role, and of a provider that has no such key yet"),
     "role": Key(lambda value: value, "one table [[role]] for each role"),
 }
 """Every key at the top."""
@@ -126,7 +126,7 @@ def build(
     read: Read,
     *,
     thumbprints: tuple[str, ...] | None = None,
-    roles_required: bool = True,
+    whole: bool = True,
 ) -> Spec:
     """Return the set-up that these tables say.
 
@@ -135,7 +135,7 @@ def build(
         where: names places for messages.
         read: gives the texts of policies' files.
         thumbprints: of the first issuer, instead of looking at what it serves.
-        roles_required: whether a set-up without a role is refused.
+        whole: whether one without a role, or with a role that is assumed by one it lacks, is refused.
 
     Raises:
         SettingsError: a key is unknown, missing or wrong, or two contradict.
@@ -148,11 +148,11 @@ def build(
     found = top.get("role", [])
     if not isinstance(found, list) or not all(isinstance(role, dict) for role in found):
         raise SettingsError(where("", "role"), "not a list of tables", "write each role as [[role]]")
-    if not found and roles_required:
+    if not found and whole:
         raise SettingsError(where("", "role"), "missing", "name the role that is to be assumed")
     roles = [_role(table, number, top, where, read) for number, table in enumerate(found, 1)]
     audience = top.get("audience") or (spec.DEFAULT_AUDIENCE,)
-    made = Spec(issuers, _ordered(roles, where), top.get("tags", {}), audience)
+    made = Spec(issuers, _ordered(roles, where, whole=whole), top.get("tags", {}), audience)
     if len(made.client_ids) > spec.CLIENT_IDS_MAX:
         raise SettingsError(where("", "audience"), "too many in all", f"IAM takes {spec.CLIENT_IDS_MAX} for a provider")
     return made
@@ -225,7 +225,7 @@ def _parsed(table: Mapping[str, Any], keys: Mapping[str, Key], where: Where, pla
     return found
 
 
-def _ordered(roles: Sequence[RoleSpec], where: Where) -> tuple[RoleSpec, ...]:
+def _ordered(roles: Sequence[RoleSpec], where: Where, *, whole: bool) -> tuple[RoleSpec, ...]:
     """IAM refuses a trust policy that names a role which does not exist: these come first."""
     by_name: dict[str, RoleSpec] = {}
     for role in roles:
@@ -233,18 +233,30 @@ def _ordered(roles: Sequence[RoleSpec], where: Where) -> tuple[RoleSpec, ...]:
             raise SettingsError(where(f"role {role.name}", "name"), "is there twice", "names differ by more than case")
         by_name[role.name] = role
     before: dict[str, list[str]] = {}
+    by_arn: dict[str, list[str]] = {}
     for role in roles:
-        before[role.name] = [name for name in role.assumed_by if not name.startswith("arn:")]
-        strange = [name for name in before[role.name] if name not in by_name]
-        if strange:
+        named = [name for name in role.assumed_by if not name.startswith("arn:")]
+        strange = [name for name in named if name not in by_name]
+        if strange and whole:
             place = where(f"role {role.name}", "assumed_by")
             raise SettingsError(place, f"{strange[0]} is no role of this set-up", "add it, or give its ARN")
+        before[role.name] = [name for name in named if name in by_name]
+        ends = {arn.partition(":role")[2] for arn in role.assumed_by if arn.startswith("arn:")}
+        by_arn[role.name] = before[role.name] + [one.name for one in roles if one.path + one.name in ends]
     try:
-        names = tuple(graphlib.TopologicalSorter(before).static_order())
+        names = tuple(graphlib.TopologicalSorter(by_arn).static_order())
+    except graphlib.CycleError:
+        # The account of an ARN may be another, whose roles have the same names: no circle then.
+        names = _sorted(before, where)
+    return tuple(by_name[name] for name in names)
+
+
+def _sorted(before: Mapping[str, Sequence[str]], where: Where) -> tuple[str, ...]:
+    try:
+        return tuple(graphlib.TopologicalSorter(before).static_order())
     except graphlib.CycleError as error:
         place = where(f"role {error.args[1][0]}", "assumed_by")
         raise SettingsError(place, "is a circle", "let the first role be assumed by tokens") from None
-    return tuple(by_name[name] for name in names)
 
 
 def _refused(where: str, error: ValueError) -> SettingsError:

@@ -1,5 +1,6 @@
 """The account: reads what is there of a set-up, and makes one change. The one importer of boto3 here."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -36,7 +37,6 @@ _FIXES: Final = (
     ({"MalformedPolicyDocument"}, "see that the document is a policy, and that each role that it names exists"),
     ({"DeleteConflict"}, "take off what others hang on it, such as an instance profile, and run it again"),
     ({"LimitExceeded"}, "a quota is used up, such as the length of a trust policy: raise it, or make do with less"),
-    (_LATER, "run it again later"),
 )
 # A role that is new is no principal yet for some seconds: "IAM ... eventual consistency",
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventually-consistent
@@ -59,6 +59,7 @@ class Iam:
         self._pause = pause
         try:
             session = boto3.Session(region_name=region)
+            self._profile = session.profile_name
             self._iam: Any = session.client("iam", region_name=session.region_name or _DEFAULT_REGION)
             self._sts: Any = session.client("sts", region_name=session.region_name or _DEFAULT_REGION)
         except (boto.BotoCoreError, ValueError) as error:
@@ -179,6 +180,8 @@ class Iam:
         try:
             return call(**parameters)
         except boto.ClientError as error:
+            if error.operation_name != operation:
+                raise _profile_refused(self._profile, error) from None
             raise _refused(operation, error) from None
         except (boto.HTTPClientError, boto.ConnectionError) as error:
             fix = "is the network up, and the region or the endpoint right? Then run it again"
@@ -205,22 +208,37 @@ class _Malformed(_Coded):
 
 
 def _refused(operation: str, error: boto.ClientError) -> Exception:
-    code = str(error.response.get("Error", {}).get("Code", "no code"))
+    code = _code(error)
     if code in _DENIED:
         actions = " and ".join(OPERATIONS[operation].actions)
         fix = "have an administrator allow it; docs/bootstrap.md has the whole policy"
         return Stopped(operation, f"these credentials have no right to {actions}", fix, EXIT_RIGHTS)
-    exit_code = EXIT_UNREACHABLE if code in _LATER else EXIT_REFUSED
-    stopped = Stopped(
-        operation,
-        f"AWS refuses ({code})",
-        next((fix for codes, fix in _FIXES if code in codes), "look the code up for this operation of IAM"),
-        exit_code,
-        changed=code in _CHANGED,
-    )
+    if _is_later(code):
+        return Stopped(operation, f"AWS refuses ({code})", "run it again later", EXIT_UNREACHABLE)
+    fix = next((fix for codes, fix in _FIXES if code in codes), "look the code up for this operation of IAM")
+    stopped = Stopped(operation, f"AWS refuses ({code})", fix, EXIT_REFUSED, changed=code in _CHANGED)
     if code == "NoSuchEntity":
         return _Missing(stopped)
     return _Malformed(stopped) if code == "MalformedPolicyDocument" else stopped
+
+
+def _profile_refused(profile: str, error: boto.ClientError) -> Stopped:
+    """Before a call, botocore itself asks STS or IAM Identity Center for the credentials of such a profile."""
+    code = _code(error)
+    where, what = f"{error.operation_name} for the AWS profile {profile}", f"AWS refuses ({code})"
+    if _is_later(code):
+        return Stopped(where, what, "run it again later", EXIT_UNREACHABLE)
+    fix = "mend the profile until `aws sts get-caller-identity` works with it, or name another by AWS_PROFILE"
+    return Stopped(where, what, fix, EXIT_RIGHTS if code in _DENIED else EXIT_REFUSED)
+
+
+def _code(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "no code"))
+
+
+def _is_later(code: str) -> bool:
+    # botocore gives the status where the body is no XML, as that of a proxy or load balancer.
+    return code in _LATER or re.fullmatch(r"5[0-9]{2}", code) is not None
 
 
 def _tags(listed: Any) -> dict[str, str]:  # noqa: ANN401 - of boto3

@@ -11,12 +11,13 @@ from sidecar.issuer.documents import (
     DISCOVERY_PATH,
     Discovery,
     DocumentError,
+    check_https,
     parse_discovery,
     parse_keys,
 )
 from sidecar.issuer.reader import Answer, IssuerReader, Trouble, Unreadable
 
-__all__ = ("NoAnswer", "Served", "look")
+__all__ = ("Served", "look")
 
 _OK: Final = 200
 _DENIED: Final = (401, 403)
@@ -29,10 +30,6 @@ _TROUBLE_FIX: Final = {
     Trouble.TLS: "serve a certificate that is valid for this name now, with its CA in the chain (or give --issuer-ca)",
     Trouble.HTTP: "is it the issuer that answers there, or a proxy?",
 }
-
-
-class NoAnswer(Stopped):
-    """An issuer answers nothing that can be read; see ``Stopped``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,7 @@ def look(reader: IssuerReader, issuer: Issuer) -> Served:
     """Return what an issuer serves.
 
     Raises:
-        NoAnswer: it cannot be reached (3), or speaks no usable TLS or HTTP (5).
-        Stopped: what it answers does not fit (5).
+        Stopped: it cannot be reached (3); or it speaks no usable TLS or HTTP, or what it answers does not fit (5).
     """
     url = issuer.url + DISCOVERY_PATH
     answer = _get(reader, url, "discovery document")
@@ -90,6 +86,11 @@ def look(reader: IssuerReader, issuer: Issuer) -> Served:
     except DocumentError as error:
         raise Stopped(url, str(error), "is this URL the issuer?", EXIT_ISSUER) from None
     _check_issuer(issuer, discovery)
+    try:
+        check_https(discovery.jwks_uri)
+    except ValueError:
+        fix = "have the document name one: AWS reads keys over https alone"
+        raise Stopped(url, "its jwks_uri is not an https URL", fix, EXIT_ISSUER) from None
     keys = _get(reader, discovery.jwks_uri, "key set")
     try:
         kids = parse_keys(keys.content).kids
@@ -116,7 +117,7 @@ def _get(reader: IssuerReader, url: str, name: str) -> Answer:
     except Unreadable as error:
         reached = error.trouble in {Trouble.TLS, Trouble.HTTP}
         code = EXIT_ISSUER if reached else EXIT_UNREACHABLE
-        raise NoAnswer(url, error.detail, _TROUBLE_FIX[error.trouble], code) from None
+        raise Stopped(url, error.detail, _TROUBLE_FIX[error.trouble], code) from None
     if answer.status in _DENIED:
         fix = "let anonymous clients read both discovery paths (bind system:service-account-issuer-discovery)"
         raise Stopped(url, f"the {name} is answered with HTTP {answer.status}", fix, EXIT_ISSUER)

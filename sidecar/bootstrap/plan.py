@@ -157,7 +157,10 @@ def _provider(
         changes.append(Change(operation, provider_target(issuer), parameters, "thumbprints", list(old), new, why))
     tag = Change("TagOpenIDConnectProvider", provider_target(issuer), named)
     ours = is_ours(there.tags, [issuer])
-    return owned(changes, tag, there.tags, spec.tags, own_tags(issuer), ours=ours, adopt=adopt)
+    # Several set-ups share a provider: each would set its own value again and again.
+    keys = {key.lower() for key in there.tags}  # those that differ in case only are one to IAM
+    tags = {key: value for key, value in spec.tags.items() if (ours or adopt) and key.lower() not in keys}
+    return owned(changes, tag, there.tags, tags, own_tags(issuer), ours=ours, adopt=adopt)
 
 
 # --- roles ---
@@ -222,15 +225,15 @@ def _policies(spec: Spec, role: RoleSpec, account: Account, there: Role) -> list
     ]
     chained = chain_policies(spec, role, account)
     wanted = {**role.inline, **chained}
+    # Those of others count too, but are not read.
+    if sum(len("".join(_compact(policy).split())) for policy in wanted.values()) > _INLINE_MAX:
+        what, fix = f"are over {_INLINE_MAX} characters together", "make managed policies of them"
+        raise SettingsError(f"{target}: inline policies", what, fix)
     for name, policy in wanted.items():
         before = there.inline.get(name)
         if before is None or not same(policy, before):
-            text = _compact(policy)
-            if len(text) > _INLINE_MAX:
-                what, fix = f"is over {_INLINE_MAX} characters", "make a managed policy of it"
-                raise SettingsError(f"{target}: inline policy {name}", what, fix)
             why = "role chaining" if name in chained else "what the role may do"
-            parameters = {**named, "PolicyName": name, "PolicyDocument": text}
+            parameters = {**named, "PolicyName": name, "PolicyDocument": _compact(policy)}
             changes.append(
                 Change("PutRolePolicy", target, parameters, f"inline policy {name}", before, dict(policy), why)
             )

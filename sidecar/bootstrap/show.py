@@ -135,8 +135,9 @@ class TextShow:
             self._out.write(f"{text}\n")
             self._out.flush()
         else:
-            # Names of roles and the like are no markup of ours.
-            self._console.print(text, style=_STYLES.get(mark), markup=False, highlight=False, soft_wrap=True)
+            # Names of roles and the like are no markup of ours, and the :key: in a subject is no emoji.
+            style = _STYLES.get(mark)
+            self._console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 _STYLES: Final = {"+": "green", "-": "red", "~": "yellow"}

@@ -153,3 +153,9 @@ class Change:
     def kind(self) -> str:
         """The operation as the AWS CLI names it."""
         return OPERATIONS[self.operation].method.replace("_", "-")
+
+    @property
+    def call(self) -> tuple[str, ...]:
+        """What is called, and on what; the same for two changes that differ only in what they make of it."""
+        names = (str(self.parameters.get(name, "")) for name in ("ClientID", "PolicyArn", "PolicyName"))
+        return self.operation, self.target, *names

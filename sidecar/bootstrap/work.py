@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from sidecar.bootstrap.emit import script
 from sidecar.bootstrap.failure import EXIT_DRIFT, EXIT_GOOD, EXIT_USAGE, Stopped
-from sidecar.bootstrap.issuers import NoAnswer, look
+from sidecar.bootstrap.issuers import look
 from sidecar.bootstrap.plan import left_alone, plan
 from sidecar.bootstrap.removal import removal
 from sidecar.bootstrap.show import JsonShow, Show, Status, TextShow
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 __all__ = ("Work",)
 
 Changes = tuple[Change, ...]
-Served = Mapping[str, tuple[str, ...] | NoAnswer]
-"""{issuer: the thumbprints that it needs, or why it could not be reached}."""
+Served = Mapping[str, tuple[str, ...] | Stopped]
+"""{issuer: the thumbprints that it needs, or why they could not be found out}."""
 
 _EXIT_INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
 _NOTHING = "nothing was changed"
+_AGAIN = "run it again, it goes on from there"
 _LATER = "STS can take some seconds (10 or so) to know of it; until then it refuses tokens"
 
 
@@ -62,14 +63,16 @@ class Work:
             return self._destroy() if self._given.destroy else self._set_up()
         except Stopped as error:
             self._err.write(f"aws-oidc-sidecar: {error}\n")
-            self._show.end(f"stopped: {self._so_far}", error.exit_code)
+            if not self._given.emit:  # what is printed then is a script
+                self._show.end(f"stopped: {self._so_far}", error.exit_code)
             return error.exit_code
         except SettingsError:
             if self._given.json or self._so_far != _NOTHING:
                 self._show.end(f"stopped: {self._so_far}", EXIT_USAGE)
             raise
         except KeyboardInterrupt:
-            self._show.end(f"interrupted: {self._so_far}", _EXIT_INTERRUPTED)
+            if not self._given.emit:
+                self._show.end(f"interrupted: {self._so_far}", _EXIT_INTERRUPTED)
             return _EXIT_INTERRUPTED
 
     # --- each mode ---
@@ -116,7 +119,7 @@ class Work:
 
     def _look(self) -> Served:
         ca_file = None if self._given.issuer_ca is None else Path(self._given.issuer_ca)
-        found: dict[str, tuple[str, ...] | NoAnswer] = {}
+        found: dict[str, tuple[str, ...] | Stopped] = {}
         for issuer in self._spec.issuers:
             if issuer.thumbprints is not None:
                 found[issuer.url] = issuer.thumbprints
@@ -124,8 +127,8 @@ class Work:
             try:
                 with self._show.busy(f"looking at {issuer.url}"):
                     served = look(IssuerReader(ca_file, proxy=proxy_beside(self._connect_to)), issuer)
-            except NoAnswer as error:
-                # The issuer that one moves away from may be down already; its provider is as it is.
+            except Stopped as error:
+                # The issuer that one moves away from may be down already, or be another by now; its provider stays.
                 if issuer is self._spec.issuers[0]:
                     raise
                 found[issuer.url] = error
@@ -153,8 +156,8 @@ class Work:
         known: dict[str, tuple[str, ...] | None] = {}
         for issuer in self._spec.issuers:
             found = served[issuer.url]
-            known[issuer.url] = None if isinstance(found, NoAnswer) else found
-            if isinstance(found, NoAnswer):
+            known[issuer.url] = None if isinstance(found, Stopped) else found
+            if isinstance(found, Stopped):
                 if observed.account.provider_arn(issuer) not in observed.providers:
                     raise found
                 self._show.warning(f"{found}; its thumbprints stay as they are")
@@ -176,7 +179,9 @@ class Work:
         done = 0
         failed: Change | None = None
         while changes:
-            change = changes[0]
+            change, *others = changes
+            # An interrupt, or an end while it is looked at again, leaves this one open.
+            self._so_far = f"{done} done, 1 perhaps, {len(others)} not done; {_AGAIN}"
             try:
                 with self._show.busy(f"{change.kind}: {change.target}"):
                     iam.apply(change)
@@ -186,19 +191,21 @@ class Work:
                     failed = change
                     iam.settle()
                     changes = again()
+                    if change.call not in {other.call for other in changes}:
+                        self._show.change(change, Status.DONE)
+                        done += 1
+                    self._so_far = f"{done} done, {len(changes)} not done; {_AGAIN}"
                     self._refuse_foreign(changes)
                     continue
                 self._show.change(change, Status.FAILED)
-                for other in changes[1:]:
+                for other in others:
                     self._show.change(other, Status.NOT_DONE)
-                self._so_far = (
-                    f"{done} done, 1 failed, {len(changes) - 1} not done; run it again, it goes on from there"
-                )
+                self._so_far = f"{done} done, 1 failed, {len(others)} not done; {_AGAIN}"
                 raise
             self._show.change(change, Status.DONE)
             done += 1
-            changes = changes[1:]
-            self._so_far = f"{done} done, {len(changes)} not done; run it again, it goes on from there"
+            changes = tuple(others)
+            self._so_far = f"{done} done, {len(changes)} not done; {_AGAIN}"
         later = "" if self._given.destroy else f". {_LATER}"
         text = f"done: {_count(done)}{later}" if done else "nothing to do"
         self._show.end(text, EXIT_GOOD)

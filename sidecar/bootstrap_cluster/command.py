@@ -58,7 +58,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="verify",
         help="verify: look, with no right of its own; apply: apply the ClusterRoleBinding, then look (default: verify)",
     )
-    parser.add_argument("--issuer-ca", metavar="FILE", type=Path, help="trust this CA, PEM, for the issuer")
+    parser.add_argument(
+        "--issuer-ca", metavar="FILE", type=Path, help="the CA that the issuer's certificate has to be of, PEM"
+    )
     flags.add_connect_to(parser)
     parser.add_argument(
         "--wait",

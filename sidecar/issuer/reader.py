@@ -7,7 +7,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from sidecar.connect_to import ConnectTo
+from sidecar.connect_to import ConnectTo, Target
 from sidecar.errors import SettingsError
 from sidecar.issuer.certificates import Chain, served_by
 
@@ -78,11 +78,12 @@ class Answer:
 class IssuerReader:
     """Reads URLs of issuers.
 
-    A server is trusted by this machine's root CAs, else by `ca_file`, else, as IAM does it by thumbprint, by the last
-    certificate that it sends itself: the first look at a private issuer has nothing else, and nothing secret is sent.
+    A server is trusted by `ca_file` and nothing else. Without one it is by this machine's root CAs, else, as IAM does
+    it by thumbprint, by the last certificate that it sends itself: the first look at a private issuer has nothing else,
+    and nothing secret is sent.
 
     Args:
-        ca_file: a file with more CAs, PEM.
+        ca_file: a file with the CAs that a server has to be of, PEM: a public CA vouches for whoever has the name.
         timeout_seconds: for connecting and for each read.
         proxy: gives the URL of the proxy for a host, or None; that of the environment by default.
         by_thumbprint: whether a server may be trusted by what it sends itself.
@@ -123,36 +124,49 @@ class IssuerReader:
             raise Unreadable(url, Trouble.CONNECTION, "is not an https URL")
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         try:
-            return self._ask(host, port, target)
+            proxy = _proxy_of(self._proxy(host))
+        except ValueError:
+            raise Unreadable(url, Trouble.CONNECTION, "no connection (HTTPS_PROXY is no URL of a proxy)") from None
+        try:
+            return self._ask((host, port), proxy, target)
         except (OSError, http.client.HTTPException, ValueError) as error:
             trouble, detail = _trouble(error)
-            proxy = _proxy_of(self._proxy(host))
             # A proxy's URL can hold a password; its host and port are what one looks for.
             via = "" if proxy is None else f", by way of the proxy {proxy.hostname}"
             raise Unreadable(url, trouble, detail + via) from None
 
-    def _ask(self, host: str, port: int, target: str) -> Answer:
+    def _ask(self, server: Target, proxy: SplitResult | None, target: str) -> Answer:
         public = ssl.create_default_context()
         public.verify_flags &= ~ssl.VERIFY_X509_STRICT  # since Python 3.13; it refuses CAs that real clusters have
-        try:
-            return self._get(host, port, target, public, public=True)
-        except ssl.SSLCertVerificationError:
-            if self._ca is None and not self._by_thumbprint:
-                raise
         if self._ca is not None:
-            return self._get(host, port, target, self._ca, public=False)
+            answer = self._get(server, proxy, target, self._ca, public=False)
+            return replace(answer, chain=replace(answer.chain, public=self._verifies(server, proxy, public)))
+        try:
+            return self._get(server, proxy, target, public, public=True)
+        except ssl.SSLCertVerificationError:
+            if not self._by_thumbprint:
+                raise
         probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         probe.check_hostname = False
         probe.verify_mode = ssl.CERT_NONE  # it reads the chain and sends nothing
-        connection = self._connect(host, port, probe)
+        connection = self._connect(server, proxy, probe)
         try:
             last = served_by(connection.sock)[-1]
         finally:
             connection.close()
-        return self._get(host, port, target, _anchored(ssl.DER_cert_to_PEM_cert(last.der)), public=False)
+        return self._get(server, proxy, target, _anchored(ssl.DER_cert_to_PEM_cert(last.der)), public=False)
 
-    def _get(self, host: str, port: int, target: str, context: ssl.SSLContext, *, public: bool) -> Answer:
-        connection = self._connect(host, port, context)
+    def _verifies(self, server: Target, proxy: SplitResult | None, context: ssl.SSLContext) -> bool:
+        try:
+            self._connect(server, proxy, context).close()
+        except ssl.SSLCertVerificationError:
+            return False
+        return True
+
+    def _get(
+        self, server: Target, proxy: SplitResult | None, target: str, context: ssl.SSLContext, *, public: bool
+    ) -> Answer:
+        connection = self._connect(server, proxy, context)
         try:
             connection.request("GET", target, headers=self._headers)
             chain = Chain(served_by(connection.sock), public)
@@ -166,15 +180,13 @@ class IssuerReader:
         finally:
             connection.close()
 
-    def _connect(self, host: str, port: int, context: ssl.SSLContext) -> http.client.HTTPSConnection:
-        proxy = _proxy_of(self._proxy(host))
+    def _connect(
+        self, server: Target, proxy: SplitResult | None, context: ssl.SSLContext
+    ) -> http.client.HTTPSConnection:
+        first = server if proxy is None else (proxy.hostname or "", proxy.port or _PROXY_PORT)
+        connection = http.client.HTTPSConnection(*first, context=context, timeout=self._timeout_seconds)
         if proxy is not None:
-            connection = http.client.HTTPSConnection(
-                proxy.hostname or "", proxy.port or _PROXY_PORT, context=context, timeout=self._timeout_seconds
-            )
-            connection.set_tunnel(host, port, _proxy_headers(proxy))
-        else:
-            connection = http.client.HTTPSConnection(host, port, context=context, timeout=self._timeout_seconds)
+            connection.set_tunnel(*server, _proxy_headers(proxy))
         connection.connect()
         return connection
 
@@ -195,6 +207,7 @@ def proxy_beside(connect_to: ConnectTo) -> Callable[[str], str | None]:
 def _proxy_of(url: str | None) -> SplitResult | None:
     # HTTPS_PROXY=proxy.example:3128 is common, and curl takes it as well.
     proxy = urlsplit(url if url and "://" in url else f"http://{url or ''}")
+    _ = proxy.port  # a ValueError where it is none
     return proxy if proxy.hostname else None
 
 
@@ -208,7 +221,8 @@ def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
 def _anchored_in(path: Path) -> ssl.SSLContext:
     fix = "give a file with CA certificates, PEM"
     try:
-        return _anchored(path.read_text("ascii"))
+        # What is between certificates is a comment, in any encoding.
+        return _anchored(path.read_bytes().decode("ascii", "ignore"))
     except ssl.SSLError:
         raise SettingsError(str(path), "holds no certificate", fix) from None
     except OSError as error:

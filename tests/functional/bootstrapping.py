@@ -73,6 +73,14 @@ def good(done: Done) -> str:
     return done.stdout
 
 
+def stopped(done: Done, exit_code: int) -> str:
+    """Return the line that says why a run ended early."""
+    assert done.returncode == exit_code, done.stderr + done.stdout
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("aws-oidc-sidecar: ")
+    return done.stderr
+
+
 def iam_now(world: World) -> Any:  # noqa: ANN401 - for comparison
     """Return all of IAM that the command can change, in an order of its own; ids and dates are left out."""
     iam = world.admin_client("iam")

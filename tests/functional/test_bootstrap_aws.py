@@ -119,9 +119,7 @@ _DRIFTS: dict[str, Callable[[Any], object]] = {
         **_NAMED, ThumbprintList=["0" * 40]
     ),
     "the provider is gone": lambda iam: iam.delete_open_id_connect_provider(**_NAMED),
-    "a tag of the provider": lambda iam: iam.tag_open_id_connect_provider(
-        **_NAMED, Tags=[{"Key": "team", "Value": "else"}]
-    ),
+    "a tag of the provider": lambda iam: iam.untag_open_id_connect_provider(**_NAMED, TagKeys=["team"]),
     "no sub in the trust policy": lambda iam: _trust(
         iam, Condition={"StringEquals": {"issuer.test:aud": "sts.amazonaws.com"}}
     ),
@@ -273,10 +271,12 @@ def test_the_oldest_thumbprints_fall_out_of_five(fresh_world: World) -> None:
     assert _thumbprints(fresh_world) == prints[:0:-1]
 
 
-def test_a_pinned_ca_has_to_be_the_issuers(fresh_world: World, tmp_path: Path) -> None:
+def test_a_pinned_ca_has_to_be_the_issuers_whatever_the_machine_trusts(fresh_world: World, tmp_path: Path) -> None:
     (tmp_path / "right.pem").write_text(fresh_world.issuer.ca_pem)
     (tmp_path / "wrong.pem").write_text(fresh_world.aws.ca_pem)
-    wrong = bootstrap(fresh_world, *USUAL, "--issuer-ca", str(tmp_path / "wrong.pem"))
-    assert (wrong.returncode, iam_now(fresh_world)["providers"]) == (5, {})
+    for store in ("wrong.pem", "right.pem"):
+        of_machine = {"SSL_CERT_FILE": str(tmp_path / store)}
+        wrong = bootstrap(fresh_world, *USUAL, "--issuer-ca", str(tmp_path / "wrong.pem"), environment=of_machine)
+        assert (wrong.returncode, iam_now(fresh_world)["providers"]) == (5, {})
     good(bootstrap(fresh_world, *USUAL, "--issuer-ca", str(tmp_path / "right.pem")))
     assert exchange(fresh_world, fresh_world.issuer.mint()) == _SESSION

@@ -172,7 +172,33 @@ def test_the_old_issuer_may_be_down_but_not_unknown(fresh_world: World) -> None:
         assert ROLE in exchange(world, new.mint())
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("advertised_issuer", "https://managed.test"), ("anonymous", False), ("jwks_uri", "https://issuer.test/none")],
+)
+def test_the_old_issuer_may_answer_wrongly_but_not_the_first(fresh_world: World, attribute: str, value: object) -> None:
+    world = fresh_world
+    with Issuer("https://managed.test", clock=world.clock) as new:
+        world.aws.connect_to.update(new.connect_to)
+        good(bootstrap(world, *USUAL))
+        before = iam_now(world)["providers"][PROVIDER_ARN]
+        setattr(world.issuer, attribute, value)
+        done = bootstrap(world, "--issuer", new.url, "--also-trust", world.issuer.url, *USUAL[2:])
+        good(done)
+        assert done.stderr.startswith("warning: https://issuer.test")
+        assert done.stderr.endswith("; its thumbprints stay as they are\n")
+        assert iam_now(world)["providers"][PROVIDER_ARN] == before
+        assert ROLE in exchange(world, new.mint())
+        assert bootstrap(world, *USUAL).returncode == 5
+
+
 # --- --emit cli ---
+
+
+def test_where_no_script_can_be_made_nothing_is_printed_for_a_shell(fresh_world: World) -> None:
+    fresh_world.issuer.advertised_issuer = "https://other.test"
+    done = bootstrap(fresh_world, *USUAL, "--emit", "cli")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (5, "", 1)
 
 
 def _run_script(world: World, script: str) -> None:

@@ -1,6 +1,7 @@
 """``bootstrap aws`` takes nothing over that others made unless it is told to, and removes only what it made."""
 
 import json
+from pathlib import Path
 
 from examples.local.issuer import Issuer
 from examples.local.world import World
@@ -86,6 +87,23 @@ def test_a_role_that_is_ours_for_another_issuer_is_not_taken_over(fresh_world: W
         assert iam_now(fresh_world) == before
 
 
+def test_two_set_ups_with_tags_of_their_own_share_a_provider_in_peace(fresh_world: World) -> None:
+    world = fresh_world
+    one, other = (*USUAL, "--tag", "team=a"), (*USUAL[:3], "Other", *USUAL[4:], "--tag", "team=b")
+    good(bootstrap(world, *one))
+    good(bootstrap(world, *other))
+    assert [bootstrap(world, *usual, "--check").returncode for usual in (one, other)] == [0, 0]
+    found = iam_now(world)
+    assert found["providers"][PROVIDER_ARN]["tags"]["team"] == "a", "as it was made"
+    assert [found["roles"][role]["tags"]["team"] for role in (ROLE, "Other")] == ["a", "b"]
+
+
+def test_a_tag_of_ours_is_no_reason_to_take_a_provider_over(fresh_world: World) -> None:
+    fresh_world.set_up_trust(role="Theirs")
+    good(bootstrap(fresh_world, *USUAL, "--tag", "team=a"))
+    assert iam_now(fresh_world)["providers"][PROVIDER_ARN]["tags"] == {}
+
+
 # --- destroy ---
 
 
@@ -97,6 +115,21 @@ def test_destroy_removes_all_that_was_made(fresh_world: World) -> None:
     good(bootstrap(fresh_world, *USUAL, "--destroy"))
     assert iam_now(fresh_world) == {"providers": {}, "roles": {}}
     assert good(bootstrap(fresh_world, *USUAL, "--destroy")).endswith("nothing to do\n")
+
+
+def test_one_role_of_a_chain_is_removed_by_a_file_that_has_it_alone(fresh_world: World, tmp_path: Path) -> None:
+    file = tmp_path / "roles.toml"
+    head = 'issuer = "https://issuer.test"\n'
+    first = '[[role]]\nname = "First"\nservice_accounts = ["a/b"]\n'
+    second = '[[role]]\nname = "Second"\nassumed_by = ["First"]\n'
+    file.write_text(head + first + second)
+    good(bootstrap(fresh_world, "--file", str(file)))
+    file.write_text(head + second)
+    good(bootstrap(fresh_world, "--file", str(file), "--destroy"))
+    assert list(iam_now(fresh_world)["roles"]) == ["First"]
+    file.write_text(head + first)
+    good(bootstrap(fresh_world, "--file", str(file)))
+    assert iam_now(fresh_world)["roles"]["First"]["inline"] == {}, "nor is the right to assume it left"
 
 
 def test_destroy_does_not_need_the_issuer(fresh_world: World) -> None:

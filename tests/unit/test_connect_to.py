@@ -1,10 +1,13 @@
 """``--connect-to``: what it takes, and where connections go while it holds."""
 
 import http.client
+import json
+import os
 import socket
 import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import boto3
 import pytest
@@ -98,6 +101,60 @@ def test_boto3_goes_there(fresh_world: World) -> None:
             assert client.get_caller_identity()["Account"] == fresh_world.aws.account_id
     finally:
         client.close()
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_boto3_asks_no_proxy_for_a_host_that_is_elsewhere(
+    fresh_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, profile: bool
+) -> None:
+    home = ("127.0.0.1", int(fresh_world.aws.url.rpartition(":")[2]))
+    admin = fresh_world.aws.admin
+    keys = f"aws_access_key_id = {admin.access_key_id}\naws_secret_access_key = {admin.secret_access_key}\n"
+    root = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "sts:AssumeRole"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": root})
+    arn = fresh_world.admin_client("iam").create_role(RoleName="Ops", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+    (tmp_path / "config").write_text(f"[default]\n{keys}[profile ops]\nrole_arn = {arn}\nsource_profile = default\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_PROFILE": "ops" if profile else "default",
+        "AWS_ENDPOINT_URL": "http://sts.eu-central-1.amazonaws.com",
+        "AWS_REGION": "eu-central-1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "NO_PROXY": "other.test",
+        "HTTP_PROXY": "http://127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with redirected({("sts.eu-central-1.amazonaws.com", 80): home}):
+        client = boto3.Session(region_name="eu-central-1").client("sts")
+        try:
+            assert client.get_caller_identity()["Account"] == fresh_world.aws.account_id
+        finally:
+            client.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "within"),
+    [
+        ({}, "[::2],issuer.test"),
+        ({"NO_PROXY": "a.test"}, "a.test,[::2],issuer.test"),
+        ({"NO_PROXY": "a.test", "no_proxy": "b.test"}, "b.test,[::2],issuer.test"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_what_is_exempt_from_the_proxy_stays_so_and_is_again_afterwards(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], within: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    with redirected(
+        {("issuer.test", 443): ("127.0.0.1", 1), ("issuer.test", 80): ("127.0.0.1", 1), ("::2", 443): ("::1", 1)}
+    ):
+        assert os.environ["no_proxy"] == within
+    assert {name: os.environ[name] for name in ("NO_PROXY", "no_proxy") if name in os.environ} == before
 
 
 def test_other_ports_and_other_hosts_are_left_alone() -> None:

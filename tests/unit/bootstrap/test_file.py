@@ -68,6 +68,21 @@ def test_roles_stand_behind_those_that_assume_them() -> None:
     assert [role.name for role in found.roles] == ["A", "B", "C"]
 
 
+def test_an_arn_that_names_a_role_of_the_file_counts_too() -> None:
+    chained = '[[role]]\nname = "{}"\nassumed_by = ["arn:aws:iam::123456789012:role{}"]\n'
+    found = _built(_ISSUER + chained.format("B", "/p/A") + _ROLE + 'path = "/p/"\n')
+    assert [role.name for role in found.roles] == ["A", "B"]
+    found = _built(_ISSUER + chained.format("B", "/A") + _ROLE + 'path = "/p/"\n')
+    assert [role.name for role in found.roles] == ["B", "A"], "a role of another path is another"
+    found = _built(_ISSUER + chained.format("A", "/B") + chained.format("B", "/A") + chained.format("C", "/C"))
+    assert sorted(role.name for role in found.roles) == ["A", "B", "C"], "these may be of another account"
+
+
+def test_a_part_that_is_to_be_removed_may_name_roles_that_it_lacks() -> None:
+    found = _built(_ISSUER + '[[role]]\nname = "B"\nassumed_by = ["A"]\n', whole=False)
+    assert [(role.name, role.assumed_by) for role in found.roles] == [("B", ("A",))]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -117,7 +132,7 @@ def test_what_is_no_toml_is_told_as_such(text: str) -> None:
 
 
 def test_a_removal_needs_no_role() -> None:
-    assert _built(_ISSUER, roles_required=False).roles == ()
+    assert _built(_ISSUER, whole=False).roles == ()
 
 
 def test_a_provider_has_room_for_a_hundred_audiences() -> None:

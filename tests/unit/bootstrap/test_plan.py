@@ -146,10 +146,27 @@ def test_policies_of_another_partition_are_refused() -> None:
         _plan(observed=Observed(Account("123456789012", "aws-cn")))
 
 
-def test_an_inline_policy_that_no_role_has_room_for_is_refused() -> None:
-    long = RoleSpec("First", ("s",), inline={"p": {"Statement": "x" * 10_240}})
-    with pytest.raises(SettingsError, match=r"^role First: inline policy p: is over 10240"):
-        _plan(replace(_SPEC, roles=(long,)))
+@pytest.mark.parametrize("lengths", [(10_240,), (5_120, 5_120)])
+def test_inline_policies_that_no_role_has_room_for_together_are_refused(lengths: tuple[int, ...]) -> None:
+    inline = {f"p{number}": {"Statement": "x" * length} for number, length in enumerate(lengths)}
+    with pytest.raises(SettingsError, match=r"^role First: inline policies: are over 10240 characters together; "):
+        _plan(replace(_SPEC, roles=(RoleSpec("First", ("s",), inline=inline),)))
+    shorter = {name: {"Statement": policy["Statement"][100:]} for name, policy in inline.items()}
+    assert _plan(replace(_SPEC, roles=(RoleSpec("First", ("s",), inline=shorter),)))
+
+
+@pytest.mark.parametrize(
+    ("tags", "added"),
+    [
+        (_OURS, {"team": "a"}),
+        (_OURS | {"team": "b"}, {}),
+        (_OURS | {"TEAM": "b"}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_provider_which_others_share_keeps_their_tags(tags: dict[str, str], added: dict[str, str]) -> None:
+    changes = _plan(replace(_SPEC, tags={"team": "a"}), _there(tags=tags))
+    assert [change.after for change in changes] == ([added] if added else [])
 
 
 def test_characters_of_an_issuer_that_a_tag_cannot_have_are_replaced() -> None:

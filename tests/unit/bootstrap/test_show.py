@@ -63,8 +63,8 @@ def test_without_the_package_rich_a_terminal_gets_plain_text(monkeypatch: pytest
 
 def test_with_it_nothing_is_taken_for_markup() -> None:
     out = io.StringIO()
-    TextShow(out, io.StringIO(), colour=True).note("a [red]b[/red] " + "c" * 200)
-    assert out.getvalue() == "a [red]b[/red] " + "c" * 200 + "\n"
+    TextShow(out, io.StringIO(), colour=True).note("a [red]b[/red] urn:key:a " + "c" * 200)
+    assert out.getvalue() == "a [red]b[/red] urn:key:a " + "c" * 200 + "\n"
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -120,8 +120,15 @@ def test_a_list_is_json_so_that_the_cli_fetches_nothing() -> None:
     assert "--client-id-list '[\"https://k.test\"]'" in script([change], "1")
 
 
-def test_a_script_waits_for_a_role_before_it_is_named() -> None:
-    trust = '{"Statement":[{"Principal":{"AWS":["arn:aws:iam::1:role/p/First","x"]}}]}'
-    change = Change("CreateRole", "role S", {"RoleName": "S", "AssumeRolePolicyDocument": trust})
-    text = script([change], "1")
-    assert text.index("aws iam wait role-exists --role-name First\n") < text.index("aws iam create-role")
+def test_a_script_waits_for_each_role_that_it_made_before_it_is_named_and_for_no_other() -> None:
+    def created(name: str, path: str, *arns: str) -> Change:
+        trust = json.dumps({"Statement": [{"Principal": {"AWS": arns}}]}, separators=(",", ":"))
+        return Change("CreateRole", name, {"RoleName": name, "Path": path, "AssumeRolePolicyDocument": trust})
+
+    of = "arn:aws:iam::{}:role/{}".format
+    other, later = of(2, "p/First"), of(1, "Later")
+    third = created("Third", "/", other, of(1, "Second"), of(1, "First"), of(1, "p/First"), later)
+    lines = script([created("First", "/p/"), created("Second", "/"), third, created("Later", "/")], "1").splitlines()
+    waits = [f"aws iam wait role-exists --role-name {name}" for name in ("Second", "First")]
+    assert [line for line in lines if " wait " in line] == waits
+    assert lines[lines.index(waits[1]) + 1 :][:2] == ["aws iam create-role \\", "  --role-name Third \\"]

@@ -73,6 +73,13 @@ def test_a_proxy_whose_name_nobody_knows() -> None:
     assert told == (Trouble.NAME, "its name cannot be resolved, by way of the proxy proxy.invalid")
 
 
+@pytest.mark.parametrize("url", ["http://[::1:3128", "http://proxy.test:port", "http://user:secret@proxy.test:99999"])
+def test_a_proxy_that_is_no_url_is_told_as_such_and_not_quoted(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("https_proxy", url)
+    told = trouble(IssuerReader())
+    assert told == (Trouble.CONNECTION, "no connection (HTTPS_PROXY is no URL of a proxy)")
+
+
 def test_a_proxy_without_a_port_is_asked_at_80(issuer: Issuer) -> None:
     with Proxy(issuer.connect_to) as address:
         host, _, port = address.rpartition(":")
@@ -111,8 +118,10 @@ def test_without_a_proxy_none_is_named(environment: pytest.MonkeyPatch) -> None:
 
 def test_a_host_that_is_reached_elsewhere_goes_past_it(issuer: Issuer, environment: pytest.MonkeyPatch) -> None:
     proxy = Proxy({})
-    with proxy as address, redirected(issuer.connect_to):
+    with proxy as address:
         environment.setenv("https_proxy", f"http://{address}")
-        assert IssuerReader(proxy=proxy_beside(issuer.connect_to)).get(URL).status == 200
+        assert proxy_beside(issuer.connect_to)("issuer.test") is None
+        with redirected(issuer.connect_to):
+            assert IssuerReader(proxy=proxy_beside(issuer.connect_to)).get(URL).status == 200
         assert trouble(IssuerReader(proxy=proxy_beside({})))[0] is Trouble.CONNECTION
     assert proxy.asked == ["issuer.test:443"]

@@ -124,6 +124,26 @@ def test_with_a_ca_file_what_a_server_sends_itself_counts_for_nothing(issuer: Is
     assert thumbprints(chain(IssuerReader(other))) == issuer.thumbprints
 
 
+def test_with_a_ca_file_a_public_ca_counts_for_nothing_but_is_told(
+    issuer: Issuer, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    served = chain(IssuerReader(ca_file))
+    assert (thumbprints(served), served.public) == (issuer.thumbprints, True)
+    other = tmp_path / "other.crt"
+    other.write_text(Authority("other CA").pem)
+    issuer.bearer = "the-token"
+    for reader in (IssuerReader(other), IssuerReader(other, token="the-token")):
+        assert refused(reader).startswith("its certificate does not verify (")
+
+
+@pytest.mark.parametrize("comment", ["# Zürich\n".encode(), "# Zürich\n".encode("latin-1")])
+def test_a_ca_file_may_have_comments_in_any_encoding(issuer: Issuer, tmp_path: Path, comment: bytes) -> None:
+    path = tmp_path / "ca.crt"
+    path.write_bytes(comment + issuer.ca_pem.encode())
+    assert thumbprints(chain(IssuerReader(path))) == issuer.thumbprints
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
