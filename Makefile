@@ -34,7 +34,7 @@ test: $(READY)  ## all tests that need Python and make alone
 
 CHARTS_READY := $(VENV)/.charts-installed
 test-charts: $(CHARTS_READY)  ## the charts, their alerts and dashboard, by real helm and Prometheus (Debian: prometheus)
-	$(PYTEST) -q -n 2 tests/charts
+	$(PYTEST) -q -n 2 --dist loadfile tests/charts
 
 $(CHARTS_READY): requirements/charts.txt $(READY)
 	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/charts.txt

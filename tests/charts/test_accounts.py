@@ -6,8 +6,8 @@ import pytest
 
 from sidecar.model import Profile
 from sidecar.profiles import parse_profiles
-from tests.charts.helm import CASES, CHART, HelmError, Json, render
-from tests.charts.manifests import one
+from tests.charts.helm import CASES, CHART, RELEASE, HelmError, Json, render
+from tests.charts.manifests import one, problems
 
 ROLE = "arn:aws:iam::123456789012:role/Reader"
 OTHER = "arn:aws:iam::210987654321:role/Other"
@@ -147,6 +147,27 @@ CHAINED = {"roleArn": OTHER, "sourceProfile": "base"}
         (account(profiles={"x": {"roleArn": ROLE, "sessionTags": True}}), "a: profiles.x: sessionTags: needs source"),
         (account(profiles={"x": {"roleArn": ROLE, "policy": "[]"}}), "a: profiles.x: policy: is not a JSON object"),
         ({"roleArn": ROLE, "commonLabels": {"helm.sh/chart": "x"}}, "commonLabels: helm.sh/chart: is set by the chart"),
+        (
+            {"roleArn": ROLE, "commonLabels": {"app.kubernetes.io/component": "x"}},
+            "commonLabels: app.kubernetes.io/component: is set by the chart",
+        ),
+        (
+            {"roleArn": ROLE, "commonLabels": {"aws-oidc-sidecar/version": "x"}},
+            "commonLabels: aws-oidc-sidecar/version: is set by the chart",
+        ),
+        (
+            {"serviceAccounts": [{"name": "dashboard", "roleArn": ROLE}], "dashboard": {"enabled": True}}
+            | {"fullnameOverride": "aws-oidc-sidecar"},
+            "serviceAccounts: dashboard: its ConfigMap aws-oidc-sidecar-dashboard is the dashboard's",
+        ),
+        (
+            {"serviceAccounts": [{"name": "aws-aws-oidc-sidecar-bootstrap", "roleArn": ROLE}]},
+            "serviceAccounts: aws-aws-oidc-sidecar-bootstrap: is the ServiceAccount of the bootstrap Job",
+        ),
+        (
+            {"roleArn": ROLE, "test": {"waitSeconds": 180}},
+            "test.waitSeconds: 180 leaves the doctor no minute until test.activeDeadlineSeconds, 240",
+        ),
         ({"roleArn": ROLE, "test": {"extraEnv": [{"name": "AWS_REGION"}]}}, "extraEnv: AWS_REGION: is set by the cha"),
         # What the schema finds is told with its place.
         ({"roleArn": "arn:aws:iam::1:user/x"}, "/roleArn"),
@@ -158,3 +179,27 @@ CHAINED = {"roleArn": OTHER, "sourceProfile": "base"}
 )
 def test_what_contradicts_is_refused_by_name(values: Json, message: str) -> None:
     assert message in refused(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"serviceAccounts": [{"name": "dashboard", "roleArn": ROLE}], "fullnameOverride": "aws-oidc-sidecar"},
+        {"serviceAccounts": [{"name": f"{RELEASE}-aws-oidc-sidecar-bootstrap", "roleArn": ROLE}]}
+        | {"bootstrap": {"mode": "none"}},
+        {"roleArn": ROLE, "test": {"waitSeconds": 179}},
+        {"roleArn": ROLE, "test": {"waitSeconds": 180, "enabled": False}},
+    ],
+    ids=str,
+)
+def test_what_does_not_contradict_is_taken(values: Json) -> None:
+    assert problems(render(values)) == []
+
+
+@pytest.mark.parametrize(
+    "rest", [{}, {"test": {"enabled": False}, "bootstrap": {"mode": "none"}}], ids=["all", "least"]
+)
+def test_an_older_kubernetes_is_refused_whatever_is_rendered(rest: Json) -> None:
+    with pytest.raises(HelmError, match=r"Kubernetes v1\.28\.15 has no native sidecars; use 1\.29 or newer"):
+        render({"roleArn": ROLE} | rest, "--kube-version", "1.28.15")
+    assert render({"roleArn": ROLE, "kubeVersionOverride": "1.29"} | rest, "--kube-version", "1.28.15")

@@ -4,7 +4,9 @@ import argparse
 
 import pytest
 
+from sidecar.bootstrap_cluster.checks import CAUSES, may_come
 from sidecar.bootstrap_command import add_options
+from sidecar.doctor.verdict import Finding, broken
 from tests.charts.helm import Json, render
 from tests.charts.manifests import CLUSTER_KINDS, one
 
@@ -104,8 +106,15 @@ def test_what_somebody_has_to_mend_is_not_tried_again() -> None:
     job = one(objects(), "Job")
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob"
-    assert rule["onExitCodes"] == {"containerName": "bootstrap", "operator": "In", "values": [1, 2, 6]}
+    assert rule["onExitCodes"] == {"containerName": "bootstrap", "operator": "In", "values": [1, 2, 6, 7]}
     assert pod_of(job)["restartPolicy"] == "Never", "the policy demands it"
+
+
+def test_every_exit_code_that_comes_right_by_itself_is_tried_again() -> None:
+    (rule,) = one(objects(), "Job")["spec"]["podFailurePolicy"]["rules"]
+    comes = {int(cause.exit_code) for cause in CAUSES if may_come([broken("", Finding(cause, {}))])}
+    assert comes
+    assert comes.isdisjoint(rule["onExitCodes"]["values"])
 
 
 def test_the_issuers_ca_comes_from_a_config_map() -> None:

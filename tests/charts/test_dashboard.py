@@ -236,6 +236,14 @@ def test_every_query_looks_at_the_pods_that_are_chosen_alone(shown: Json, target
     assert all('namespace=~"$namespace", pod=~"$pod"' in selector for selector in selectors)
 
 
+def test_pods_of_the_same_name_in_two_namespaces_are_two_lines() -> None:
+    for shown in PANELS:
+        for target in shown["targets"]:
+            groups = re.findall(r"(?:by|on) \(([^)]*\bpod\b[^)]*)\)", target["expr"])
+            assert all("namespace" in group for group in groups), shown["title"]
+            assert target["legendFormat"].count("{{pod}}") == target["legendFormat"].count("{{namespace}}/{{pod}}")
+
+
 def test_every_metric_is_one_that_there_is() -> None:
     assert metrics_in(json.dumps(DASHBOARD)) - documented_metrics() == set()
 

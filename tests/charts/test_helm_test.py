@@ -10,7 +10,7 @@ import pytest
 
 from examples.local.process import Sidecar
 from examples.local.world import World
-from tests.charts.helm import CHART, Json, render
+from tests.charts.helm import CHART, HelmError, Json, render
 from tests.charts.manifests import one
 from tests.functional.conftest import kubelet, role_arn, run_sidecar
 
@@ -72,6 +72,43 @@ def test_the_aws_cli_has_what_any_application_has_and_no_more(pod: Json) -> None
     assert [mount["name"] for mount in container["volumeMounts"]] == ["aws-oidc-profile-default", "report"]
     names = {variable["name"] for variable in container["env"]}
     assert names.isdisjoint({"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"})
+
+
+def test_session_names_can_have_the_cluster_in_front(pod: Json) -> None:
+    variable = {"name": "AWS_OIDC_SIDECAR_CLUSTER", "value": "shoot"}
+    assert (
+        variable in container_of(one(render({"roleArn": ROLE, "cluster": "shoot"}), "Pod"), "aws-oidc-sidecar")["env"]
+    )
+    assert variable["name"] not in {each["name"] for each in container_of(pod, "aws-oidc-sidecar")["env"]}
+
+
+def region_of(values: Json) -> str:
+    """Return the region of the AWS CLI."""
+    env = container_of(one(render(values), "Pod"), "aws-cli")["env"]
+    found: str = next(each["value"] for each in env if each["name"] == "AWS_REGION")
+    return found
+
+
+def test_its_region_is_that_of_the_profile_then_of_the_account_then_of_the_chart() -> None:
+    profile, account = {"roleArn": ROLE}, {"name": "a"}
+    values: Json = {"serviceAccounts": [account | {"profiles": {"default": profile}}]}
+    assert region_of(values) == "us-east-1", "where the global endpoint of STS is"
+    assert region_of(values | {"region": "eu-west-1"}) == "eu-west-1"
+    account |= {"region": "eu-west-2"}
+    values = {"region": "eu-west-1", "serviceAccounts": [account | {"profiles": {"default": profile}}]}
+    assert region_of(values) == "eu-west-2"
+    profile |= {"region": "eu-west-3"}
+    assert region_of(values) == "eu-west-3"
+
+
+def test_another_partition_needs_a_region() -> None:
+    role = ROLE.replace("aws", "aws-cn", 1)
+    with pytest.raises(HelmError) as caught:
+        render({"roleArn": role})
+    message = "serviceAccounts: aws-aws-oidc-sidecar: profiles.default: region: is not set"
+    assert message in str(caught.value)
+    assert region_of({"roleArn": role, "region": "cn-north-1"}) == "cn-north-1"
+    assert render({"roleArn": role, "test": {"enabled": False}}), "pods may have one of their own"
 
 
 def test_variables_for_each_side_are_given_apart() -> None:

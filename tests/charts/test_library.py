@@ -1,5 +1,6 @@
 """The library's templates: the container of ``examples/pod.yaml``, the names of all, and what a dict may hold."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.charts.manifests import one
 from tests.cluster.layout import CHECKOUT
 
 ROOT = CHECKOUT
+SCHEMA: Json = json.loads((LIBRARY / "values.schema.json").read_text())
 SETTINGS = {option.variable for option in OPTIONS}
 TEMPLATES = ("container", "volumes", "env", "volumeMounts", "labels")
 
@@ -176,6 +178,12 @@ def test_more_variables_follow_ours(chart: Path) -> None:
         ({"profiles": ["a", "a"]}, (), "aws-oidc-sidecar.container: profiles: one is there twice"),
         ({"extraEnv": [{"name": "AWS_REGION"}]}, (), "extraEnv: AWS_REGION: is set by the chart; set region"),
         ({"extraEnv": [{"name": "AWS_ROLE_ARN"}]}, (), "extraEnv: AWS_ROLE_ARN: is set by the chart"),
+        ({"expirationSeconds": 300}, (), "aws-oidc-sidecar.container: expirationSeconds: 300: is not what Kubernetes"),
+        ({"expirationSeconds": "an hour"}, (), "expirationSeconds: an hour: is not what Kubernetes takes; use 600 to"),
+        ({"audience": ""}, (), "aws-oidc-sidecar.container: audience: : is not an audience"),
+        ({"audience": "two words"}, (), "aws-oidc-sidecar.container: audience: two words: is not an audience"),
+        ({"image": {"tag": "1.2"}}, (), "aws-oidc-sidecar.container: image: has no repository; set it"),
+        ({"image": "a:1.2"}, (), "aws-oidc-sidecar.container: image: has no repository"),
         ({"extraEnv": [{"name": "A"}, {"name": "A"}]}, (), "extraEnv: A: is there twice"),
         ({}, ("--kube-version", "1.28.15"), "Kubernetes v1.28.15 has no native sidecars; use 1.29 or newer"),
     ],
@@ -212,6 +220,21 @@ def test_values_of_the_library_are_checked_too(chart: Path) -> None:
         show(chart, "volumes", values={"expirationSeconds": 599})
     with pytest.raises(HelmError, match="'gat' not allowed"):
         show(chart, "volumes", values={"gat": "none"})
+
+
+NULLS = [*SCHEMA["properties"], *(f"image.{key}" for key in SCHEMA["properties"]["image"]["properties"])]
+
+
+@pytest.mark.parametrize("path", sorted({*NULLS} - {"global", "serviceAccount"}))
+def test_a_value_that_is_null_is_empty_or_refused_by_name(chart: Path, path: str) -> None:
+    section, _, key = path.partition(".")
+    made, told = {}, ""
+    try:
+        made = show(chart, values={section: {key: None} if key else None})
+    except HelmError as error:
+        told = str(error)
+    assert made or f": {section}: " in told
+    assert not made or made["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["audience"]
 
 
 def test_a_template_without_a_dict_says_how_to_give_one(chart: Path) -> None:

@@ -1,14 +1,20 @@
 """The notes after an install: commands that can be pasted, for this release, and the pitfalls."""
 
 import argparse
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from examples.local.policies import Decision, Request, evaluate
+from examples.local.world import World
 from sidecar.bootstrap_command import add_options
 from tests.charts.helm import CHART, NAMESPACE, RELEASE, Json, helm, render
 from tests.charts.manifests import one
+from tests.functional.bootstrapping import connect_to, exchange, iam_now, variables
 
 ROLE = "arn:aws:iam::123456789012:role/KubernetesParameterStoreRole"
 
@@ -73,11 +79,76 @@ def test_a_role_of_several_accounts_is_one_command_since_its_trust_is_replaced_w
 def test_a_chained_role_trusts_the_role_before_it() -> None:
     text = notes(CHART / "ci" / "chained-values.yaml")
     assert [command[4:] for command in commands(text)] == [
-        ["--role", "Backup", "--service-account", "team/backup", "--max-session-seconds", "7200"],
-        ["--role", "BackupStore", "--assumed-by", "arn:aws:iam::123456789012:role/Backup", "--session-tags"],
+        ["--role", "Backup", "--service-account", "team/backup", "--max-session-seconds", "7200",
+         "--inline-policy", "assume-roles=assume-Backup.json"],
+        ["--role", "BackupStore", "--assumed-by", "arn:aws:iam::123456789012:role/Backup", "--session-tags",
+         "--inline-policy", "assume-roles=assume-BackupStore.json"],
         ["--role", "Further", "--assumed-by", "arn:aws:iam::210987654321:role/BackupStore"],
-    ]
+    ]  # fmt: skip
     assert "# in account 210987654321" in text
+
+
+def arn(name: str) -> str:
+    return f"arn:aws:iam::123456789012:role/{name}"
+
+
+def test_the_printed_commands_make_a_chain_that_works(fresh_world: World, tmp_path: Path) -> None:
+    # The first role is the last of the alphabet: IAM refuses a trust policy that names a role which is not there yet.
+    profiles = {
+        "a": {"roleArn": arn("z/Base"), "serve": False},
+        "b": {"roleArn": arn("Middle"), "sourceProfile": "a", "sessionTags": True},
+        "c": {"roleArn": arn("Last"), "sourceProfile": "b"},
+    }
+    text = notes({"serviceAccounts": [{"name": "a", "audience": "it's", "profiles": profiles}]})
+    assert [command[5] for command in commands(text)] == ["Base", "Middle", "Last"]
+    step = text[text.index("# in account") : text.index("3. See that it works")]
+    program = tmp_path / "aws-oidc-sidecar"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -m sidecar "$@" {shlex.join(connect_to(fresh_world))}\n')
+    program.chmod(0o700)
+    environment = variables(
+        fresh_world, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}", issuer="https://issuer.test"
+    )
+    subprocess.run(["sh", "-e", "-c", step], env=environment, cwd=tmp_path, check=True, timeout=60)
+
+    token = fresh_world.issuer.mint(namespace=NAMESPACE, service_account="a", audience="it's")
+    assert exchange(fresh_world, token, "z/Base").endswith("/Base/test")
+    roles = iam_now(fresh_world)["roles"]
+    for source, target, action in [
+        ("Base", "Middle", "sts:AssumeRole"),
+        ("Base", "Middle", "sts:TagSession"),
+        ("Middle", "Last", "sts:AssumeRole"),
+    ]:
+        rights = tuple(roles[source]["inline"].values())
+        assert evaluate(rights, Request(action, resource=arn(target))) is Decision.ALLOW
+        caller = Request(action, {"AWS": frozenset({roles[source]["arn"]})})
+        assert evaluate((roles[target]["trust"],), caller) is Decision.ALLOW
+    untagged = tuple(roles["Middle"]["inline"].values())
+    assert evaluate(untagged, Request("sts:TagSession", resource=arn("Last"))) is not Decision.ALLOW
+
+
+def test_a_role_of_tokens_and_of_a_chain_has_one_command_that_does_not_undo_another() -> None:
+    accounts = [
+        {"name": "a", "roleArn": ROLE},
+        {"name": "b", "profiles": {"x": {"roleArn": arn("S")}, "y": {"roleArn": ROLE, "sourceProfile": "x"}}},
+    ]
+    text = notes({"serviceAccounts": accounts})
+    assert [command[5] for command in commands(text)] == ["KubernetesParameterStoreRole", "S"]
+    assert "--assumed-by" not in text
+    assert "policy by hand, with sts:AssumeRole, once they exist" in text
+    assert f"#   {arn('S')}\n" in text
+
+
+def test_roles_that_two_accounts_chain_in_opposite_directions_are_still_printed() -> None:
+    def chain(*names: str) -> Json:
+        sources = [{}, *({"sourceProfile": str(number)} for number in range(len(names) - 1))]
+        return {str(number): {"roleArn": arn(name)} | sources[number] for number, name in enumerate(names)}
+
+    accounts = [{"name": "a", "profiles": chain("R", "A", "B")}, {"name": "b", "profiles": chain("R", "B", "A")}]
+    assert [command[5] for command in commands(notes({"serviceAccounts": accounts}))] == ["R", "A", "B"]
+
+
+def test_the_trust_policy_is_said_to_be_replaced_whole(minimal: str) -> None:
+    assert "ServiceAccounts of other namespaces and releases that use the role, too" in minimal
 
 
 @pytest.mark.parametrize("case", ["minimal", "accounts", "chained", "everything"])

@@ -15,6 +15,7 @@ from tests.charts.manifests import CLUSTER_KINDS, containers, one, pods, problem
 GOLDEN = Path(__file__).parent / "golden"
 MINIMAL = CHART / "ci" / "minimal-values.yaml"
 WHOLE_FILES = tuple(f"# Source: aws-oidc-sidecar/templates/{name}.yaml\n" for name in ("dashboard", "prometheusrule"))
+FULLNAME = "aws-aws-oidc-sidecar"
 ROLE = "arn:aws:iam::123456789012:role/KubernetesParameterStoreRole"
 
 
@@ -72,6 +73,17 @@ def test_no_object_is_of_the_cluster_but_those_of_bootstrap_apply(case: Path) ->
     assert {each["metadata"].get("namespace") for each in own} == {NAMESPACE}
 
 
+def test_an_image_that_yaml_would_take_for_a_number_is_text() -> None:
+    digest = f"sha256:{'0' * 64}"
+    image = {"repository": "123", "tag": "456", "digest": ""}
+    objects = render({"roleArn": ROLE, "image": image, "test": {"image": {"repository": "1e3"}}})
+    images = {container["image"] for pod in pods(objects) for container in containers(pod)}
+    assert images == {"123:456", "1e3"}
+    assert problems(objects) == []
+    text = rendered_text({"roleArn": ROLE, "image": {"digest": digest}}, chart=CHART)
+    assert not [line for line in text.splitlines() if " image: " in line and '"' not in line]
+
+
 @cases
 def test_every_object_has_the_recommended_labels(case: Path) -> None:
     objects = objects_of(case)
@@ -85,6 +97,30 @@ def test_every_object_has_the_recommended_labels(case: Path) -> None:
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert {"app.kubernetes.io/version", "helm.sh/chart"} <= labels.keys()
         assert (labels.get("team") == "platform") is wears_the_team
+
+
+def test_a_label_of_an_object_wins_over_the_common_one_and_the_charts_over_both() -> None:
+    labels = {"release": "mon", "empty": "", "app.kubernetes.io/instance": "x"}
+    section = {"enabled": True, "labels": labels}
+    values: Json = {"podMonitor": section, "prometheusRule": section, "dashboard": section}
+    values["serviceAccounts"] = [{"name": "a", "roleArn": ROLE, "labels": labels}]
+    objects = render(values | {"commonLabels": {"release": "mine", "empty": "no"}})
+    own = {("PodMonitor", FULLNAME), ("PrometheusRule", FULLNAME), ("ConfigMap", f"{FULLNAME}-dashboard"),
+           ("ServiceAccount", "a")}  # fmt: skip
+    for each in objects:
+        has_its_own = (each["kind"], each["metadata"]["name"]) in own
+        wanted = ("mon", "", RELEASE) if has_its_own else ("mine", "no", RELEASE)
+        assert tuple(each["metadata"]["labels"][key] for key in labels) == wanted
+
+
+def test_every_template_looks_for_values_that_are_null_before_it_reads_one() -> None:
+    # Helm renders them in any order.
+    checks = (
+        '{{- include "aws-oidc-sidecar.checkValues" . }}',
+        '{{- range $account := include "aws-oidc-sidecar.accounts"',
+    )
+    for file in (CHART / "templates").glob("*.yaml"):
+        assert file.name == "extraobjects.yaml" or file.read_text().startswith(checks), file.name
 
 
 def test_a_first_install_is_a_role_and_no_more() -> None:

@@ -9,7 +9,7 @@ Takes (dict "root" $ "serviceAccount" NAME), and any key of values.yaml over wha
 {{-   fail (printf "aws-oidc-sidecar.container: gate: %v: is not known; use credentials, listening or none" $settings.gate) -}}
 {{- end -}}
 - name: aws-oidc-sidecar
-  image: {{ include "aws-oidc-sidecar.image" (dict "image" $settings.image "version" (include "aws-oidc-sidecar.version" .)) }}
+  image: {{ include "aws-oidc-sidecar.image" (dict "image" $settings.image "version" (include "aws-oidc-sidecar.version" .)) | quote }}
   {{- with $settings.image.pullPolicy }}
   imagePullPolicy: {{ . }}
   {{- end }}

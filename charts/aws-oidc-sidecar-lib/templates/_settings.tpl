@@ -29,9 +29,16 @@ given in a dict. Takes (dict "template" NAME "given" DICT).
 {{-   end -}}
 {{-   $_ := set $settings $key $value -}}
 {{- end -}}
-{{- $kubernetes := $settings.kubeVersionOverride | default $given.root.Capabilities.KubeVersion.Version -}}
-{{- if not (semverCompare ">=1.29.0-0" $kubernetes) -}}
-{{-   fail (printf "%s: Kubernetes %s has no native sidecars; use 1.29 or newer, or set kubeVersionOverride where Helm cannot know the version" $where $kubernetes) -}}
+{{- include "aws-oidc-sidecar.checkKubernetes" (dict "root" $given.root "kubeVersionOverride" $settings.kubeVersionOverride) -}}
+{{- if not (and (kindIs "map" $settings.image) (get $settings.image "repository")) -}}
+{{-   fail (printf "%s: image: has no repository; set it: what is given in a dict replaces the values' image as a whole" $where) -}}
+{{- end -}}
+{{- if not (and (kindIs "string" $settings.audience) (regexMatch "^[!-~]{1,255}$" (toString $settings.audience))) -}}
+{{-   fail (printf "%s: audience: %v: is not an audience; use 1 to 255 printable characters of ASCII, without spaces" $where $settings.audience) -}}
+{{- end -}}
+{{- $seconds := int64 $settings.expirationSeconds -}}
+{{- if or (lt $seconds 600) (gt $seconds 4294967296) -}}
+{{-   fail (printf "%s: expirationSeconds: %v: is not what Kubernetes takes; use 600 to 4294967296" $where $settings.expirationSeconds) -}}
 {{- end -}}
 {{- $pattern := "^[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?$" -}}
 {{- if not (kindIs "slice" $settings.profiles) -}}
@@ -49,6 +56,16 @@ given in a dict. Takes (dict "template" NAME "given" DICT).
 {{-   fail (printf "%s: profiles: one is there twice; keep one" $where) -}}
 {{- end -}}
 {{- toJson $settings -}}
+{{- end -}}
+
+{{/*
+Nothing, or a failure for a Kubernetes that is too old. Takes (dict "root" $ "kubeVersionOverride" TEXT).
+*/}}
+{{- define "aws-oidc-sidecar.checkKubernetes" -}}
+{{- $kubernetes := .kubeVersionOverride | default .root.Capabilities.KubeVersion.Version -}}
+{{- if not (semverCompare ">=1.29.0-0" $kubernetes) -}}
+{{-   fail (printf "Kubernetes %s has no native sidecars; use 1.29 or newer, or set kubeVersionOverride where Helm cannot know the version" $kubernetes) -}}
+{{- end -}}
 {{- end -}}
 
 {{/*

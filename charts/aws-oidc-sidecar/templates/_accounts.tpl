@@ -5,8 +5,10 @@ An item has name, create, annotations, labels, audience, region, profiles (by na
 region and what else it was given) and served, the names of those that the sidecar serves, sorted.
 */}}
 {{- define "aws-oidc-sidecar.accounts" -}}
+{{- include "aws-oidc-sidecar.checkValues" . -}}
 {{- $values := .Values -}}
-{{- $given := $values.serviceAccounts -}}
+{{- include "aws-oidc-sidecar.checkKubernetes" (dict "root" . "kubeVersionOverride" $values.kubeVersionOverride) -}}
+{{- $given := $values.serviceAccounts | default list -}}
 {{- if $values.roleArn -}}
 {{-   $given = prepend $given (dict "name" (include "aws-oidc-sidecar.fullname" .) "roleArn" $values.roleArn) -}}
 {{- end -}}
@@ -21,6 +23,7 @@ region and what else it was given) and served, the names of those that the sidec
 {{-     fail (printf "%s: is there twice; keep one. The top-level roleArn makes the one that is named like the release's objects" $where) -}}
 {{-   end -}}
 {{-   $_ := set $seen .name true -}}
+{{-   include "aws-oidc-sidecar.checkName" (dict "root" $ "where" $where "name" .name) -}}
 {{-   $profiles := deepCopy (.profiles | default dict) -}}
 {{-   if .roleArn -}}
 {{-     if hasKey $profiles "default" -}}

@@ -28,11 +28,12 @@ activeDeadlineSeconds: {{ int .Values.bootstrap.activeDeadlineSeconds }}
 {{- if not (kindIs "invalid" .Values.bootstrap.ttlSecondsAfterFinished) }}
 ttlSecondsAfterFinished: {{ int .Values.bootstrap.ttlSecondsAfterFinished }}
 {{- end }}
-# These exit codes stand for what somebody has to mend: a finding, a setting, a right.
+# These exit codes stand for what somebody has to mend: a finding, a setting, a right, a binding of others. Not 5: the
+# documents are closed until a binding takes effect, which another release may be making.
 podFailurePolicy:
   rules:
     - action: FailJob
-      onExitCodes: {containerName: bootstrap, operator: In, values: [1, 2, 6]}
+      onExitCodes: {containerName: bootstrap, operator: In, values: [1, 2, 6, 7]}
 template:
   metadata:
     labels:
@@ -49,7 +50,7 @@ template:
     {{- end }}
     containers:
       - name: bootstrap
-        image: {{ include "aws-oidc-sidecar.image" (dict "image" .Values.image "version" (include "aws-oidc-sidecar.version" .)) }}
+        image: {{ include "aws-oidc-sidecar.image" (dict "image" .Values.image "version" (include "aws-oidc-sidecar.version" .)) | quote }}
         {{- with .Values.image.pullPolicy }}
         imagePullPolicy: {{ . }}
         {{- end }}

@@ -14,6 +14,10 @@ The release's name with the chart's, once where the one holds the other: the nam
 {{- end -}}
 {{- end -}}
 
+{{- define "aws-oidc-sidecar.dashboardName" -}}
+{{- printf "%s-dashboard" (include "aws-oidc-sidecar.fullname" .) -}}
+{{- end -}}
+
 {{- define "aws-oidc-sidecar.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "aws-oidc-sidecar.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -23,16 +27,31 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 The labels of every object of this chart.
 */}}
 {{- define "aws-oidc-sidecar.commonLabels" -}}
-{{- $own := include "aws-oidc-sidecar.selectorLabels" . | fromYaml -}}
-{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
-{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
-{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
-{{- range $key := keys .Values.commonLabels | sortAlpha -}}
-{{-   if hasKey $own $key -}}
+{{- include "aws-oidc-sidecar.labelsWith" (dict "root" . "labels" dict) -}}
+{{- end -}}
+
+{{/*
+The labels of an object that has some of its own: the chart's win over these, and these over commonLabels.
+Takes (dict "root" $ "labels" MAP).
+*/}}
+{{- define "aws-oidc-sidecar.labelsWith" -}}
+{{- $own := include "aws-oidc-sidecar.selectorLabels" .root | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- range $key, $_ := .root.Values.commonLabels -}}
+{{-   if or (hasKey $own $key) (has $key (list "app.kubernetes.io/component" "aws-oidc-sidecar/version")) -}}
 {{-     fail (printf "commonLabels: %s: is set by the chart; remove it" $key) -}}
 {{-   end -}}
 {{- end -}}
-{{- merge $own .Values.commonLabels | toYaml -}}
+{{- /* Not by merge, which takes an empty text for one that is not there. */ -}}
+{{- $made := dict -}}
+{{- range $labels := list .root.Values.commonLabels .labels $own -}}
+{{-   range $key, $value := $labels -}}
+{{-     $_ := set $made $key $value -}}
+{{-   end -}}
+{{- end -}}
+{{- toYaml $made -}}
 {{- end -}}
 
 {{/*
@@ -56,6 +75,7 @@ What this chart's pods give the templates of the library, as JSON. Takes (dict "
   "profiles" .account.served
   "audience" .account.audience
   "region" .account.region
+  "cluster" .root.Values.cluster
   "image" .root.Values.image
   "resources" .root.Values.resources
   "runAsAssignedUser" .root.Values.runAsAssignedUser

@@ -1,68 +1,108 @@
 {{/*
-Every role of the release once, as a JSON list of {role, subjects, assumedBy, audiences, seconds, tags}: a trust policy
-is replaced whole, so that one command has to name all that may assume the role. Takes (dict "root" $ "accounts" LIST).
+Every role of the release once, those that assume others first, as a JSON list of {role, subjects, assumedBy, assumes,
+audiences, seconds, tags}: a trust policy is replaced whole, so that one command has to name all that may assume the
+role, and IAM refuses one that names a role which does not exist. Takes (dict "root" $ "accounts" LIST).
 */}}
 {{- define "aws-oidc-sidecar.roles" -}}
 {{- $roles := dict -}}
 {{- range $account := .accounts -}}
 {{-   range $name := keys $account.profiles | sortAlpha -}}
+{{-     $arn := (get $account.profiles $name).roleArn -}}
+{{-     $_ := set $roles $arn (dict "role" $arn "subjects" list "assumedBy" list "assumes" list "audiences" list "seconds" 3600 "tags" false) -}}
+{{-   end -}}
+{{- end -}}
+{{- range $account := .accounts -}}
+{{-   range $name := keys $account.profiles | sortAlpha -}}
 {{-     $profile := get $account.profiles $name -}}
-{{-     $role := get $roles $profile.roleArn | default (dict "role" $profile.roleArn "subjects" list "assumedBy" list "audiences" list "seconds" 3600 "tags" false) -}}
+{{-     $role := get $roles $profile.roleArn -}}
 {{-     if $profile.sourceProfile -}}
-{{-       $source := (get $account.profiles $profile.sourceProfile).roleArn -}}
-{{-       $_ := set $role "assumedBy" (append $role.assumedBy $source | uniq) -}}
+{{-       $source := get $roles (get $account.profiles $profile.sourceProfile).roleArn -}}
+{{-       $_ := set $role "assumedBy" (append $role.assumedBy $source.role | uniq) -}}
 {{-       $_ := set $role "tags" (or $role.tags (eq $profile.sessionTags true)) -}}
+{{-       $_ := set $source "assumes" (append $source.assumes $role.role | uniq) -}}
 {{-     else -}}
 {{-       $_ := set $role "subjects" (append $role.subjects (printf "%s/%s" $.root.Release.Namespace $account.name) | uniq) -}}
 {{-       $_ := set $role "audiences" (append $role.audiences $account.audience | uniq) -}}
 {{-       $_ := set $role "seconds" (max $role.seconds $profile.durationSeconds) -}}
 {{-     end -}}
-{{-     $_ := set $roles $profile.roleArn $role -}}
 {{-   end -}}
 {{- end -}}
+{{- range $role := $roles -}}
+{{-   $statements := list -}}
+{{-   range $role.assumes -}}
+{{-     $action := ternary (list "sts:AssumeRole" "sts:TagSession") "sts:AssumeRole" (get $roles .).tags -}}
+{{-     $statements = append $statements (dict "Effect" "Allow" "Action" $action "Resource" .) -}}
+{{-   end -}}
+{{-   $_ := set $role "assumes" $statements -}}
+{{- end -}}
 {{- $sorted := list -}}
-{{- range $arn := keys $roles | sortAlpha -}}
-{{-   $sorted = append $sorted (get $roles $arn) -}}
+{{- $there := dict -}}
+{{- range $round := until (add1 (len $roles) | int) -}}
+{{-   range $arn := keys $roles | sortAlpha -}}
+{{-     $role := get $roles $arn -}}
+{{-     $waits := false -}}
+{{-     range ternary list $role.assumedBy (not (empty $role.subjects)) -}}
+{{-       $waits = or $waits (not (hasKey $there .)) -}}
+{{-     end -}}
+{{- /*  Roles that two accounts chain in opposite directions have no order: they come last. */ -}}
+{{-     if and (not (hasKey $there $arn)) (or (not $waits) (eq $round (len $roles))) -}}
+{{-       $sorted = append $sorted $role -}}
+{{-       $_ := set $there $arn true -}}
+{{-     end -}}
+{{-   end -}}
 {{- end -}}
 {{- toJson $sorted -}}
 {{- end -}}
 
 {{/*
-The commands that make one role and its trust. Takes an item of the list above.
+A text as one word of a POSIX shell.
 */}}
-{{- define "aws-oidc-sidecar.roleCommands" -}}
+{{- define "aws-oidc-sidecar.shellWord" -}}
+{{- replace "'" `'\''` . | printf "'%s'" -}}
+{{- end -}}
+
+{{/*
+The command that makes one role and its trust. Takes an item of the list above.
+*/}}
+{{- define "aws-oidc-sidecar.roleCommand" -}}
 {{- $parts := splitList ":" .role -}}
 {{- $path := last $parts | trimPrefix "role/" -}}
 {{- $name := splitList "/" $path | last -}}
-{{- $what := printf "--role %s" $name -}}
-{{- if ne $path $name -}}
-{{-   $what = printf "%s --path /%s" $what (trimSuffix $name $path) -}}
-{{- end -}}
+{{- $file := printf "assume-%s.json" $name -}}
 # in account {{ index $parts 4 }}
+{{- with .assumes }}
+echo {{ dict "Version" "2012-10-17" "Statement" . | toRawJson | include "aws-oidc-sidecar.shellWord" }} > {{ $file }}
+{{- end }}
+aws-oidc-sidecar bootstrap aws --issuer "$issuer" --role {{ $name }}
+{{- if ne $path $name }} --path /{{ trimSuffix $name $path }}{{ end }}
 {{- if .subjects }}
-aws-oidc-sidecar bootstrap aws --issuer "$issuer" {{ $what }}
-{{- range .subjects }} \
+{{-   range .subjects }} \
   --service-account {{ . }}
-{{- end }}
-{{- if ne (.audiences | join " ") "sts.amazonaws.com" }}
-{{- range .audiences }} \
-  --audience {{ squote . }}
-{{- end }}
-{{- end }}
-{{- if gt (int .seconds) 3600 }} \
+{{-   end }}
+{{-   if ne (.audiences | join " ") "sts.amazonaws.com" }}
+{{-     range .audiences }} \
+  --audience {{ include "aws-oidc-sidecar.shellWord" . }}
+{{-     end }}
+{{-   end }}
+{{-   if gt (int .seconds) 3600 }} \
   --max-session-seconds {{ int .seconds }}
-{{- end }}
-{{- end }}
-{{- if .assumedBy }}
-{{- if .subjects }}
-# Its trust policy has to let in those below, too: docs/bootstrap.md.
-{{- end }}
-aws-oidc-sidecar bootstrap aws --issuer "$issuer" {{ $what }}
-{{- range .assumedBy }} \
+{{-   end }}
+{{- else }}
+{{-   range .assumedBy }} \
   --assumed-by {{ . }}
-{{- end }}
-{{- if .tags }} \
+{{-   end }}
+{{-   if .tags }} \
   --session-tags
+{{-   end }}
 {{- end }}
+{{- if .assumes }} \
+  --inline-policy assume-roles={{ $file }}
+{{- end }}
+{{- if and .subjects .assumedBy }}
+# These roles assume it, too, and one command makes trust for tokens or for roles, not for both: let them into its trust
+# policy by hand, with {{ ternary "sts:AssumeRole and sts:TagSession" "sts:AssumeRole" .tags }}, once they exist and after each run, which replaces it whole.
+{{-   range .assumedBy }}
+#   {{ . }}
+{{-   end }}
 {{- end }}
 {{- end -}}
