@@ -183,7 +183,7 @@ def doctor() -> str:
         lines.append(f"- Mend: {finding.text(cause.mend)}")
         if cause.decide:
             lines.append(f"- Decide whether it is this one: `{finding.text(cause.decide)}`")
-        lines.append(f"- Exit code {cause.exit_code}\n")
+        lines.append(f"- Exit code {cause.exit_code}\n" if cause.exit_code else "- Only ever advice: exit code 0\n")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What in an application's environment wins over the endpoint, or gives something away. Pure.
+"""What in an application's environment wins over the endpoint, gives something away, or lacks. Pure.
 
 Each rule has its reason in what real SDKs do: which variable they read first, and what they do with two answers at
 once. ``docs/application.md`` says the same for people.
@@ -6,7 +6,7 @@ once. ``docs/application.md`` says the same for people.
 
 import hmac
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from sidecar.appenv import FULL_URI, NO_PROXY, TOKEN_FILE, entries
 from sidecar.limits import ENDPOINT_ADDRESS
 
-__all__ = ("AUTH_TOKEN", "HOME_FILES", "RULES", "Finding", "Rule", "Surroundings", "findings")
+__all__ = ("AUTH_TOKEN", "HOME_FILES", "NEEDS", "RULES", "Finding", "Rule", "Surroundings", "findings")
 
 AUTH_TOKEN: Final = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - a name
 HOME_FILES: Final = {
@@ -33,12 +33,15 @@ class Surroundings:
         wanted: what ``appenv.variables`` says that it needs.
         auth_token: what the auth-token file holds; None where it cannot be read.
         home_files: those of ``HOME_FILES`` that are there.
+        by_process: the home files, and the variables that name a file, by whose credential_process the application
+            gets its credentials from the sidecar.
     """
 
     environment: Mapping[str, str]
     wanted: Mapping[str, str]
     auth_token: bytes | None
     home_files: frozenset[str]
+    by_process: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,9 @@ class Rule:
     fix: str
 
 
-def findings(around: Surroundings) -> Iterator[Finding]:
-    """Yield what would win over the endpoint, or give something away, in the order of ``RULES``."""
-    for rule in RULES:
+def findings(around: Surroundings, rules: Sequence[Rule]) -> Iterator[Finding]:
+    """Yield what rules see, such as ``RULES``, in their order."""
+    for rule in rules:
         if names := rule.seen(around, rule.names):
             yield Finding(names, rule.why, rule.fix, rule.name)
 
@@ -123,11 +126,22 @@ def _covers(text: str) -> bool:
 
 def _files(around: Surroundings, names: tuple[str, ...]) -> tuple[str, ...]:
     # The usual way of saying that there is to be no such file.
-    return tuple(name for name in _set(around, names) if around.environment[name] != "/dev/null")
+    return tuple(
+        name
+        for name in _set(around, names)
+        if around.environment[name] != "/dev/null" and name not in around.by_process
+    )
 
 
 def _at_home(around: Surroundings, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if name in around.home_files and not around.environment.get(HOME_FILES[name]))
+    there = around.home_files - around.by_process
+    return tuple(name for name in names if name in there and not around.environment.get(HOME_FILES[name]))
+
+
+def _absent(around: Surroundings, names: tuple[str, ...]) -> tuple[str, ...]:
+    # One that is set to nothing leads elsewhere: that is another finding.
+    there = _present(around, names[:1]) or _set(around, names[1:]) or around.by_process
+    return () if there else names[:1]
 
 
 _WEB_IDENTITY: Final = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
@@ -243,4 +257,22 @@ RULES: Final = (
         + " and ".join(f"{variable} for {file}" for file, variable in HOME_FILES.items()),
     ),
 )
-"""Every kind of finding; ``docs/application.md`` names all they look at."""
+"""What should not be there; ``docs/application.md`` names all they look at."""
+
+NEEDS: Final = (
+    Rule(
+        "uri_missing",
+        (FULL_URI,),
+        _absent,
+        "it is not set, and without it no SDK asks the sidecar",
+        "set it in this container as `aws-oidc-sidecar env` prints it, or use credential_process",
+    ),
+    Rule(
+        "auth_token_file_missing",
+        (TOKEN_FILE, AUTH_TOKEN),
+        _absent,
+        "it is not set: SDKs ask without the auth token and get 403, and object_store does not ask at all",
+        "set it in this container as `aws-oidc-sidecar env` prints it",
+    ),
+)
+"""What should be there, once what ``aws-oidc-sidecar env`` prints was taken over."""

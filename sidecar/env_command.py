@@ -4,18 +4,18 @@ It looks at its own environment and its own home, so it is run where the applica
 """
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sidecar.appenv import FORMATS, TOKEN_FILE, render, variables
-from sidecar.appenv_findings import AUTH_TOKEN, HOME_FILES, Surroundings, findings
+from sidecar.appenv import FORMATS, render, variables
+from sidecar.appenv_findings import RULES, findings
 from sidecar.config import find
 from sidecar.endpoint.files import AUTH_TOKEN_FILE
 from sidecar.errors import SettingsError
 from sidecar.options import OPTIONS, RUNTIME_DIRECTORY
 from sidecar.profiles import KEYS
+from sidecar.surroundings import surroundings
 
 __all__ = ("add_options", "run")
 
@@ -23,8 +23,6 @@ EXIT_GOOD, EXIT_FOUND = 0, 1
 
 _ROWS: Final = {option.name: option for option in OPTIONS}
 _profile_name = KEYS["source_profile"].parse
-# Ours are 43 characters; one that comes from a Secret has at most 128.
-_AUTH_TOKEN_MAX_BYTES: Final = 4_096
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +67,7 @@ def run(given: argparse.Namespace, environment: Mapping[str, str], out: TextIO, 
     out.write(render(wanted, given.format))
     if "AWS_REGION" not in wanted:
         err.write("note: no region is known, and most SDKs need one; set AWS_REGION or give --region\n")
-    found = list(findings(_look(environment, wanted)))
+    found = list(findings(surroundings(environment, wanted), RULES))
     err.writelines(f"warning: {finding}\n" for finding in found)
     return EXIT_FOUND if found and given.strict else EXIT_GOOD
 
@@ -116,23 +114,3 @@ def _parsed(parse: Callable[[str], Any], text: str, where: str) -> Any:  # noqa:
     except ValueError as error:
         what, _, fix = str(error).partition("; ")
         raise SettingsError(where, what, fix) from None
-
-
-def _look(environment: Mapping[str, str], wanted: Mapping[str, str]) -> Surroundings:
-    home = environment.get("HOME")
-    here = [name for name in HOME_FILES if home and os.access(Path(home, name[2:]), os.R_OK)]
-    file = Path(wanted[TOKEN_FILE])
-    return Surroundings(
-        environment=environment,
-        wanted=wanted,
-        auth_token=_read(file) if environment.get(AUTH_TOKEN) else None,
-        home_files=frozenset(here),
-    )
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(_AUTH_TOKEN_MAX_BYTES)
-    except OSError:
-        return None

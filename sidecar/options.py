@@ -99,9 +99,14 @@ def url(text: str) -> str:
     """Return an endpoint, which may be empty, or raise ValueError("what; fix")."""
     if not text:
         return ""
-    parts = urlsplit(text)
+    fix = "write https://<host>[:<port>]"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"not an endpoint; {fix}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("not an endpoint; write https://<host>[:<port>]")
+        raise ValueError(f"not an endpoint; {fix}")
     if parts.username or parts.password:
         raise ValueError("holds a user name or password; STS takes none: remove it")
     return text

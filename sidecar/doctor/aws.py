@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote
 
+from sidecar.exchange.worker import new_session
 from sidecar.model import Credentials, Profile, account_of
 
 __all__ = ("AwsView", "IamFacts", "IamUnknown", "Provider", "Role")
@@ -63,6 +64,12 @@ class AwsView:
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - boto3 comes late, untyped
+        """What the exchange is done with, too."""
+        return new_session()
+
+    @cached_property
+    def _own_session(self) -> Any:  # noqa: ANN401 - as above
+        """Of whoever runs this, with their profile."""
         import boto3.session  # noqa: PLC0415 - boto3 is imported where it is needed
         import botocore.credentials  # noqa: PLC0415
         import botocore.session  # noqa: PLC0415
@@ -86,6 +93,8 @@ class AwsView:
             return self._read_iam(profile)
         except exceptions.ClientError as error:
             return IamUnknown(f"{error.operation_name} was refused to the credentials that are here")
+        except exceptions.ProfileNotFound:
+            return IamUnknown("AWS_PROFILE names a profile that is in no file here")
         except exceptions.NoCredentialsError:
             return IamUnknown("there are no AWS credentials of one's own here")
         except (exceptions.BotoCoreError, ValueError) as error:
@@ -95,18 +104,14 @@ class AwsView:
         """Return the ARN that a set stands for (GetCallerIdentity), or None where STS does not say."""
         from botocore import exceptions  # noqa: PLC0415 - as above
 
-        client = self._client(
-            "sts",
-            profile,
-            {
-                "aws_access_key_id": held.access_key_id,
-                "aws_secret_access_key": held.secret_access_key,
-                "aws_session_token": held.session_token,
-            },
-        )
+        keys = {
+            "aws_access_key_id": held.access_key_id,
+            "aws_secret_access_key": held.secret_access_key,
+            "aws_session_token": held.session_token,
+        }
         try:
-            return str(client.get_caller_identity()["Arn"])
-        except (exceptions.BotoCoreError, exceptions.ClientError):
+            return str(_client(self._session, "sts", profile, keys).get_caller_identity()["Arn"])
+        except (exceptions.BotoCoreError, exceptions.ClientError, ValueError):
             return None
 
     def partition(self, region: str) -> str:
@@ -119,36 +124,42 @@ class AwsView:
             return ""
 
     def sts_endpoint(self, profile: Profile) -> str:
-        """Return the URL of STS for a profile."""
-        return str(self._client("sts", profile, {}).meta.endpoint_url)
+        """Return the URL of STS for a profile, or "" where botocore knows none."""
+        from botocore import exceptions  # noqa: PLC0415 - as above
 
-    def _client(self, service: str, profile: Profile, keys: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
-        from botocore.config import Config  # noqa: PLC0415 - as above
-
-        config = Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            retries={"total_max_attempts": 1},
-            use_fips_endpoint=profile.fips,
-            use_dualstack_endpoint=profile.dual_stack,
-        )
-        endpoint = profile.endpoint_url if service == "sts" else ""
-        return self._session.client(
-            service,
-            # IAM is global in a partition, and the region says which.
-            region_name=profile.region or "aws-global",
-            endpoint_url=endpoint or None,
-            config=config,
-            **keys,
-        )
+        try:
+            return str(_client(self._session, "sts", profile, {}).meta.endpoint_url)
+        except (exceptions.BotoCoreError, ValueError):
+            return ""
 
     def _read_iam(self, profile: Profile) -> IamFacts:
-        iam = self._client("iam", profile, {})
-        account = str(self._client("sts", profile, {}).get_caller_identity()["Account"])
+        iam = _client(self._own_session, "iam", profile, {})
+        account = str(_client(self._own_session, "sts", profile, {}).get_caller_identity()["Account"])
         listed = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
         providers = tuple(_provider(iam, str(entry["Arn"])) for entry in listed)
         role = _role(iam, profile.role_arn) if account == account_of(profile.role_arn) else None
         return IamFacts(account, providers, role)
+
+
+def _client(session: Any, service: str, profile: Profile, keys: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
+    from botocore.config import Config  # noqa: PLC0415 - as above
+
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"total_max_attempts": 1},
+        use_fips_endpoint=profile.fips,
+        use_dualstack_endpoint=profile.dual_stack,
+    )
+    endpoint = profile.endpoint_url if service == "sts" else ""
+    return session.client(
+        service,
+        # IAM is global in a partition, and the region says which.
+        region_name=profile.region or "aws-global",
+        endpoint_url=endpoint or None,
+        config=config,
+        **keys,
+    )
 
 
 def _provider(iam: Any, arn: str) -> Provider:  # noqa: ANN401 - as above

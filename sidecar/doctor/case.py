@@ -14,19 +14,19 @@ from sidecar.connect_to import ConnectTo
 from sidecar.direct import hops
 from sidecar.doctor.aws import AwsView, IamFacts, IamUnknown
 from sidecar.doctor.sts import StsLook, look
+from sidecar.doctor.uri import Endpoint, endpoint_of
 from sidecar.endpoint.files import AUTH_TOKEN_FILE
-from sidecar.errors import Failure, TokenError
+from sidecar.errors import Failure, SettingsError, TokenError
 from sidecar.exchange.answers import judge, order_line
 from sidecar.exchange.worker import exchange, new_session
 from sidecar.issuer.documents import DISCOVERY_PATH, Discovery, DocumentError, Keys, parse_discovery, parse_keys
 from sidecar.issuer.reader import Answer, IssuerReader, Unreadable, proxy_beside
-from sidecar.limits import ENDPOINT_PATH
 from sidecar.model import Credentials, Grant, Order, Profile, Token, account_of
 from sidecar.options import RUNTIME_DIRECTORY
 from sidecar.tokens import jwt
 from sidecar.tokens.watch import read_token
 
-__all__ = ("Case", "Exchanged", "Place")
+__all__ = ("Case", "Exchanged", "Place", "facts_of")
 
 _OK: Final = 200
 
@@ -84,12 +84,11 @@ class Case:
             return Place(self.given.place)
         if self.environment.get(FULL_URI) or (self.auth_token_file.exists() and not self.settings.token_file.exists()):
             return Place.APPLICATION
-        return Place.SIDECAR if self.profile_directory.is_dir() else Place.ELSEWHERE
+        directories = (self._directory(profile.name) for profile in self.settings.profiles if profile.served)
+        return Place.SIDECAR if any(map(Path.is_dir, directories)) else Place.ELSEWHERE
 
-    @property
-    def profile_directory(self) -> Path:
-        """Where the sidecar keeps the files of the profile that is looked at."""
-        return self.settings.runtime_directory / "profiles" / self.profile_name
+    def _directory(self, profile: str) -> Path:
+        return self.settings.runtime_directory / "profiles" / profile
 
     @cached_property
     def auth_token_file(self) -> Path:
@@ -97,19 +96,39 @@ class Case:
         of_application = Path(self.environment.get(TOKEN_FILE) or f"{RUNTIME_DIRECTORY}/{AUTH_TOKEN_FILE}")
         if self.given.place == Place.APPLICATION or self.environment.get(FULL_URI):
             return of_application
-        own = self.profile_directory / AUTH_TOKEN_FILE
+        own = self._directory(self.profile_name) / AUTH_TOKEN_FILE
         return own if own.exists() else of_application
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where the application's environment leads to."""
+        return endpoint_of(self.environment.get(FULL_URI, ""))
 
     @property
     def profile_name(self) -> str:
         """The profile's name, as in the endpoint's path."""
-        of_uri = self.environment.get(FULL_URI, "").rpartition(f"{ENDPOINT_PATH}/")[2]
-        return self.given.profile or ("" if self.role_known else of_uri) or self.hops[-1].name
+        # Web identity variables in the application's container say nothing of the sidecar's profiles.
+        of_uri = self.endpoint.profile if self.given.place in {None, Place.APPLICATION} else ""
+        return self.given.profile or of_uri or self.hops[-1].name
 
     @cached_property
     def hops(self) -> list[Profile]:
-        """The profile that is looked at, behind those that it is chained to."""
-        return hops(self.settings.profiles, self.given.profile) if self.role_known else list(self.settings.profiles)
+        """The profile that is looked at, behind those that it is chained to.
+
+        Raises:
+            SettingsError: there is no such profile, or none is named and several are served.
+        """
+        if not self.role_known:
+            return list(self.settings.profiles)
+        return hops(self.settings.profiles, self.given.profile or self._usual_profile())
+
+    def _usual_profile(self) -> str:
+        served = [profile.name for profile in self.settings.profiles if profile.served]
+        if "default" in served:
+            return "default"
+        if len(served) == 1:
+            return served[0]
+        raise SettingsError("--profile", f"is not given, and there are {', '.join(sorted(served))}", "choose one")
 
     @cached_property
     def token(self) -> Token | TokenError:
@@ -162,9 +181,16 @@ class Case:
             return error
 
     @cached_property
-    def sts(self) -> StsLook:
-        """What one request to STS shows of the way there."""
-        return look(self.aws.sts_endpoint(self.hops[0]), self.clock, self._proxy)
+    def sts(self) -> StsLook | None:
+        """What one request to STS shows of the way there; None where its endpoint is not known."""
+        url = self.aws.sts_endpoint(self.hops[0])
+        return look(url, self.clock, self._proxy) if url else None
+
+    @cached_property
+    def wall_at_aws(self) -> float:
+        """The time by STS's clock, where it told its time and accepted the token; else by this machine's."""
+        ahead = self.sts.asked_at - self.sts.date if self.accepted and self.sts and self.sts.date is not None else 0.0
+        return self.now.wall - ahead
 
     @cached_property
     def exchanged(self) -> Exchanged | None:
@@ -200,8 +226,14 @@ class Case:
     @cached_property
     def partition_fits(self) -> bool:
         """Whether every role is of the partition that its region is in, as far as the regions are known."""
-        pairs = ((profile.role_arn.split(":")[1], self.aws.partition(profile.region)) for profile in self.hops)
+        pairs = ((profile.role_arn.split(":")[1], self.partition(profile)) for profile in self.hops)
         return all(right in {"", partition} for partition, right in pairs)
+
+    def partition(self, hop: Profile) -> str:
+        """Return the partition that a hop's STS is of, or "" where that is not known."""
+        if hop.region or hop.endpoint_url:
+            return self.aws.partition(hop.region)
+        return "aws"  # the one that STS's global endpoint is of
 
     @property
     def accepted(self) -> bool:
@@ -210,20 +242,16 @@ class Case:
 
     @cached_property
     def facts(self) -> dict[str, str]:
-        """What the texts of causes name; what is not known is not there."""
-        first = self.hops[0]
+        """What the texts of causes name, of the first hop; what is not known is not there."""
         facts = {
             "token_file": str(self.settings.token_file),
             "auth_token_file": str(self.auth_token_file),
             "audience_setting": self.settings.audience,
-            "duration": str(self.hops[-1].duration_seconds),
-            "region": first.region,
+            "region": self.hops[0].region,
             "profile": self.profile_name,
         }
         if self.role_known:
-            account, name = account_of(first.role_arn), first.role_arn.rpartition("/")[2]
-            facts |= {"role": first.role_arn, "role_name": name, "account": account}
-            facts["partition"] = first.role_arn.split(":")[1]
+            facts |= facts_of(self.hops[0])
         if self.issuer:
             facts |= {"issuer": self.issuer, "provider": self.issuer.removeprefix("https://")}
             facts["host"] = self.issuer.removeprefix("https://").partition("/")[0]
@@ -241,3 +269,15 @@ class Case:
             return self.reader.get(url)
         except Unreadable as unreadable:
             return unreadable
+
+
+def facts_of(hop: Profile) -> dict[str, str]:
+    """Return what the texts of causes name of one hop."""
+    return {
+        "role": hop.role_arn,
+        "role_name": hop.role_arn.rpartition("/")[2],
+        "account": account_of(hop.role_arn),
+        "partition": hop.role_arn.split(":")[1],
+        "region": hop.region,
+        "duration": str(hop.duration_seconds),
+    }

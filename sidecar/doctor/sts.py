@@ -1,5 +1,6 @@
 """The way to STS, step by step: name, connection, TLS, HTTP."""
 
+import base64
 import http.client
 import os
 import socket
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from sidecar.clock import Clock
 
 __all__ = ("Step", "StsLook", "look")
 
 _TIMEOUT_SECONDS: Final = 3.0
+_HTTPS_PORT, _HTTP_PORT = 443, 80
 
 
 class Step(StrEnum):
@@ -33,7 +35,8 @@ class StsLook:
     """What one request to STS showed.
 
     Attributes:
-        url: of STS.
+        host: of STS, an IPv6 address in brackets.
+        port: of STS.
         step: where it ended; ANSWERED is all of it.
         detail: why, in the system's words or ours.
         proxy: host and port of the proxy in between, or "".
@@ -41,7 +44,8 @@ class StsLook:
         asked_at: wall time of the request.
     """
 
-    url: str
+    host: str
+    port: int
     step: Step
     detail: str
     proxy: str
@@ -50,24 +54,31 @@ class StsLook:
 
 
 def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLook:
-    """Ask STS for nothing in particular; any answer will do. Raises nothing.
+    """Ask STS for nothing in particular; any answer will do.
 
     Args:
         url: of STS, http or https.
         clock: tells the time.
         proxy_of: gives the URL of the proxy for a host, or None.
+
+    Raises:
+        ValueError: the port in `url` is none.
     """
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    proxy = urlsplit(proxy_of(host) or "") if secure else urlsplit("")
-    to_host, to_port = (proxy.hostname, proxy.port or 80) if proxy.hostname else (host, port)
-    through = f"{to_host}:{to_port}" if proxy.hostname else ""
-    asked_at = clock.now().wall
+    port = parts.port or (_HTTPS_PORT if secure else _HTTP_PORT)
+    asked_at, through = clock.now().wall, ""
 
     def ended(step: Step, detail: str, date: float | None = None) -> StsLook:
-        return StsLook(url, step, detail, through, date, asked_at)
+        # A URL can hold a password: of STS's and the proxy's no more than host and port is told.
+        return StsLook(f"[{host}]" if ":" in host else host, port, step, detail, through, date, asked_at)
 
+    try:
+        proxy = _proxy(proxy_of(host) or "") if secure else None
+        to_host, to_port = (proxy.hostname or "", proxy.port or _HTTP_PORT) if proxy else (host, port)
+    except ValueError:
+        return ended(Step.CONNECTION, "HTTPS_PROXY is no URL of a proxy")
+    through = f"{to_host}:{to_port}" if proxy else ""
     try:
         socket.getaddrinfo(to_host, to_port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -76,8 +87,8 @@ def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLo
         connection = _connection(to_host, to_port, secure=secure)
     except OSError as error:
         return ended(Step.TLS, f"the CA bundle cannot be read ({error.strerror or type(error).__name__})")
-    if through:
-        connection.set_tunnel(host, port)
+    if proxy:
+        connection.set_tunnel(host, port, _authorization(proxy))
     try:
         return ended(Step.ANSWERED, *_ask(connection))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -86,10 +97,26 @@ def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLo
         connection.close()
 
 
+def _proxy(url: str) -> SplitResult | None:
+    # HTTPS_PROXY=proxy.example:3128 is common, and boto3 takes it as well.
+    proxy = urlsplit(url if "://" in url else f"http://{url}")
+    return proxy if proxy.hostname else None
+
+
+def _authorization(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
+
+
 def _connection(host: str, port: int, *, secure: bool) -> http.client.HTTPConnection:
     if not secure:
         return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
-    context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
+    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")  # as boto3 looks for it
+    context = ssl.create_default_context(cafile=bundle or None)
+    # Set since Python 3.13, and not by boto3; it refuses CAs that proxies have.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
 
 

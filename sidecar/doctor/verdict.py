@@ -55,7 +55,7 @@ class Cause:
         what: what is wrong, one line.
         mend: what to do, one line; a command where one does it.
         decide: the command whose output shows whether this is it; "" where the doctor has seen it itself.
-        exit_code: one of ``Exit``.
+        exit_code: one of ``Exit``; GOOD for one that is only ever advice.
         symptom: whether another link has to be broken for it.
     """
 
@@ -115,7 +115,7 @@ class Check:
         title: how people do.
         looks_at: what it looks at, for the documentation.
         causes: all that it can name, in no order.
-        run: looks, and judges; raises nothing.
+        run: looks, and judges; what it raises makes the link unknown.
     """
 
     name: str

@@ -11,12 +11,12 @@ from sidecar.exchange.session_name import session_name
 from sidecar.limits import BODY_MAX_BYTES
 from sidecar.model import Credentials, Grant, Order, account_of
 
-__all__ = ("judge", "order_line")
+__all__ = ("TOO_LARGE", "judge", "order_line")
 
 _CREDENTIAL_FIELDS: Final = ("access_key_id", "secret_access_key", "session_token")
 # What the endpoint's body has beside the three: names, expiry, account, role.
 _REST_OF_BODY_BYTES: Final = 1_000
-_TOO_LARGE: Final = Failure(
+TOO_LARGE: Final = Failure(
     Outcome.BAD_ANSWER,
     Retry.PERMANENT,
     "the set is larger than SDKs read: shorten the session policy, its ARNs or the tags",
@@ -86,7 +86,7 @@ def _grant(order: Order, granted: Mapping[str, Any], asked: Instant) -> Grant | 
     ):
         return local_failure(Outcome.BAD_ANSWER, "IncompleteCredentials")
     if sum(len(granted[name]) for name in _CREDENTIAL_FIELDS) > BODY_MAX_BYTES - _REST_OF_BODY_BYTES:
-        return _TOO_LARGE
+        return TOO_LARGE
     expires_at = granted["expires_at"]
     sts_time = granted["sts_time"]
     began_at = asked.wall if sts_time is None else sts_time

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.limits import STS_ATTEMPT_SECONDS, STS_CONNECT_SECONDS, WORKER_NICE
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 __all__ = ("exchange", "main", "new_session")
+
+# How botocore finds a setting: (key of a config file, variables, default, conversion). The daemon gives its child no
+# such variable; the doctor calls from the environment that it examines, where AWS_PROFILE can name what no file has.
+_NOTHING_CONFIGURED: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ignore_configured_endpoint_urls": (None, None, True, None),
+}
 
 
 def main() -> int:
@@ -39,7 +48,7 @@ def main() -> int:
 
 
 def new_session() -> Any:  # noqa: ANN401 - boto3 comes late, untyped
-    """Return a boto3 session that has no credentials and looks for none.
+    """Return a boto3 session that has no credentials, no profile and no endpoint of its own, and looks for none.
 
     It would find the endpoint that we serve and ask ourselves.
     """
@@ -48,7 +57,7 @@ def new_session() -> Any:  # noqa: ANN401 - boto3 comes late, untyped
     import botocore.credentials  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
 
-    plain = botocore.session.Session()
+    plain = botocore.session.Session(_NOTHING_CONFIGURED)
     plain.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
     return boto3.session.Session(botocore_session=plain)
 

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -86,17 +89,33 @@ class Patient:
         if rights:
             self.patch.setenv("AWS_ACCESS_KEY_ID", aws.admin.access_key_id)
             self.patch.setenv("AWS_SECRET_ACCESS_KEY", aws.admin.secret_access_key)
-        to = [f"{host}:{port}:{address}:{at}" for (host, port), (address, at) in aws.connect_to.items()]
-        redirections = [part for target in to for part in ("--connect-to", target)]
         out = io.StringIO()
         with redirect_stdout(out):
-            status = cli.main(["doctor", "--json", *redirections, *self.flags, *flags], self.environment)
-        text = out.getvalue()
+            status = cli.main(["doctor", "--json", *self._redirections(), *self.flags, *flags], self.environment)
+        return self._report(status, out.getvalue())
+
+    def ask_in_a_process(self, *flags: str) -> Report:
+        """Return what the doctor says in a process whose environment, which boto3 reads, is `environment`."""
+        command = [sys.executable, "-m", "sidecar", "doctor", "--json", *self._redirections(), *self.flags, *flags]
+        inherited = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
+        environment = {"HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"} | inherited | self.environment
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == ""
+        return self._report(done.returncode, done.stdout)
+
+    def _redirections(self) -> list[str]:
+        pairs = self.world.aws.connect_to.items()
+        to = [f"{host}:{port}:{address}:{at}" for (host, port), (address, at) in pairs]
+        return [part for target in to for part in ("--connect-to", target)]
+
+    def _report(self, status: int, text: str) -> Report:
+        aws = self.world.aws
         hidden = [*self.secrets, aws.admin.secret_access_key]
         hidden += [part for keys in aws.issued() for part in (keys.secret_access_key, keys.session_token)]
         assert not [secret for secret in hidden if secret and secret in text]
         document = json.loads(text)
         assert document["exit_code"] == status
+        assert bool(status) == any(check["state"] == "broken" for check in document["checks"])
         return Report(status, {check["name"]: check for check in document["checks"]}, text)
 
 

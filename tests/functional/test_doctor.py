@@ -220,6 +220,8 @@ FAULTS = {
         1,
     ),
     "clock ten minutes behind": Row(move_time(600), {"clock": ["clock_behind"]}, None, "NTP", 1),
+    # The token has expired by our clock, and AWS takes it.
+    "clock two hours ahead": Row(move_time(-7200), {"clock": ["clock_ahead"]}, None, "NTP", 1),
     "clock ten minutes ahead": Row(move_time(-600), {"clock": ["clock_ahead"]}, None, "NTP", 1),
     "STS off in the region": Row(
         told(FaultKind.REGION_DISABLED), {"exchange": ["region_disabled"]}, None, "activate it"
@@ -241,7 +243,11 @@ FAULTS = {
         told(FaultKind.POLICY_TOO_LARGE), {"exchange": ["session_policy_too_large"]}, None, "shorten `policy`"
     ),
     "STS down": Row(
-        told(FaultKind.DOWN, Scope.ALL), {"sts_path": ["sts_connection"], "exchange": ["sts_no_answer"]}, None, "443", 3
+        told(FaultKind.DOWN, Scope.ALL),
+        {"sts_path": ["sts_connection"], "exchange": ["sts_no_answer"]},
+        None,
+        "allow egress to 127.0.0.1 on port ",
+        3,
     ),
 }
 

@@ -24,7 +24,10 @@ def sidecar(run_sidecar: Start) -> Sidecar:
 @pytest.fixture
 def application(fresh_world: World, sidecar: Sidecar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
     """An application's container: its two variables and its profile's volume, no token."""
-    return Patient(fresh_world, dict(sidecar.application), tmp_path / "no-token", monkeypatch, [], [sidecar.auth_token])
+    # For the clock.
+    sts = {"AWS_ENDPOINT_URL_STS": fresh_world.aws.url, "AWS_OIDC_SIDECAR_ALLOW_HTTP_STS": "true"}
+    environment = dict(sidecar.application) | sts
+    return Patient(fresh_world, environment, tmp_path / "no-token", monkeypatch, [], [sidecar.auth_token])
 
 
 @pytest.fixture
@@ -72,6 +75,7 @@ def test_the_application_is_told_what_it_cannot_see(application: Patient) -> Non
         ),
         ({"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-secret-key"}, "static_keys", "remove them"),
         ({"AWS_PROFILE": "prod"}, "profile_variable", "unset it"),
+        ({"AWS_DEFAULT_PROFILE": ""}, "profile_variable", "unset it"),
     ],
 )
 def test_what_wins_over_the_sidecar_is_named(
@@ -79,10 +83,63 @@ def test_what_wins_over_the_sidecar_is_named(
 ) -> None:
     application.environment |= variables
     application.secrets.append("a-secret-key")
-    report = application.ask()
+    report = application.ask_in_a_process()
     assert report.causes() == {"application_environment": [cause]}
     assert mend in report.mend("application_environment")
     assert report.status == 1
+
+
+@pytest.mark.parametrize(
+    ("left_out", "names"),
+    [
+        (["AWS_CONTAINER_CREDENTIALS_FULL_URI"], ["uri_missing"]),
+        (["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"], ["auth_token_file_missing"]),
+    ],
+)
+def test_what_leads_to_the_sidecar_and_is_not_there_is_named(
+    application: Patient, sidecar: Sidecar, left_out: list[str], names: list[str]
+) -> None:
+    for name in left_out:
+        del application.environment[name]
+    application.flags += ["--place", "application", "--endpoint-port", str(sidecar.port)]
+    report = application.ask()
+    assert report.causes()["application_environment"] == names
+    assert report.checks["application_environment"]["evidence"] == f"lacks: {left_out[0]}"
+    assert report.status == 1
+
+
+def test_an_auth_token_in_a_variable_needs_no_file(application: Patient) -> None:
+    del application.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
+    application.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = application.secrets[0]
+    # Whether both are the same cannot be seen without the file.
+    assert application.ask().causes()["application_environment"] == ["auth_token_variable"]
+
+
+def test_a_container_that_asks_by_credential_process_lacks_nothing(
+    application: Patient, sidecar: Sidecar, tmp_path: Path
+) -> None:
+    del application.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    (tmp_path / "config").write_text("[default]\ncredential_process = aws-oidc-sidecar credential-process\n")
+    application.environment["AWS_CONFIG_FILE"] = str(tmp_path / "config")
+    report = application.ask("--place", "application", "--endpoint-port", str(sidecar.port))
+    assert report.causes("broken", "advice", "unknown") == {}
+
+
+def test_a_profile_that_is_in_no_file_keeps_nothing_but_iam_from_being_looked_at(beside: Patient) -> None:
+    beside.environment["AWS_PROFILE"] = "prod"
+    report = beside.ask_in_a_process()
+    assert report.status == 0
+    assert report.causes("broken", "advice", "unknown") == {}
+    assert report.checks["exchange"]["state"] == "ok"
+    assert report.checks["iam"]["evidence"] == "AWS_PROFILE names a profile that is in no file here"
+
+
+def test_an_endpoint_of_other_services_leads_the_token_nowhere_and_is_not_quoted(beside: Patient) -> None:
+    del beside.environment["AWS_ENDPOINT_URL_STS"]
+    beside.environment["AWS_ENDPOINT_URL"] = "https://me:hunter2@127.0.0.1:1"
+    beside.secrets.append("hunter2")
+    report = beside.ask_in_a_process("--connect-to", "sts.eu-central-1.amazonaws.com:443:127.0.0.1:1")
+    assert report.checks["sts_path"]["evidence"].startswith("sts.eu-central-1.amazonaws.com:443: ")
 
 
 def test_a_line_feed_in_the_auth_token_is_named(application: Patient, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_condition_that_nobody_here_can_judge_is_not_judged(patient: Patient) 
     iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps(policy))
     report = patient.ask(rights=True)
     assert report.checks["iam"]["state"] == "unknown"
-    assert report.causes() == {"exchange": ["trust_condition"]}
+    assert report.causes() == {"exchange": ["trust_condition", "propagation"]}
 
 
 def test_iam_that_refuses_to_be_read_is_skipped_and_the_rest_goes_on(patient: Patient) -> None:

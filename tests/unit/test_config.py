@@ -91,6 +91,9 @@ def test_without_a_role_it_says_what_to_set() -> None:
         ("AWS_OIDC_SIDECAR_CLUSTER", "a cluster"),
         ("AWS_ENDPOINT_URL_STS", "sts.amazonaws.com"),
         ("AWS_ENDPOINT_URL_STS", "ftp://sts.amazonaws.com"),
+        ("AWS_ENDPOINT_URL_STS", "https://sts.amazonaws.com:99999"),
+        ("AWS_ENDPOINT_URL_STS", "https://sts.amazonaws.com:port"),
+        ("AWS_ENDPOINT_URL_STS", "https://[sts.amazonaws.com"),
         ("AWS_ENDPOINT_URL_STS", "https://user:secret-word@sts.amazonaws.com"),
     ],
 )

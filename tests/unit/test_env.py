@@ -275,6 +275,24 @@ def test_files_at_home_are_warned_of_unless_a_variable_leads_elsewhere(
     assert warned() == []
 
 
+@pytest.mark.parametrize("way", sorted((ROOT / "examples/credential-process").glob("*.ini")), ids=lambda way: way.name)
+def test_a_file_by_which_the_sidecar_is_asked_is_not_warned_of(way: Path, tmp_path: Path) -> None:
+    assert warned(AWS_CONFIG_FILE=str(way)) == []
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text(way.read_text())
+    assert warned(HOME=str(tmp_path)) == []
+    # The variable leads away from it.
+    assert warned(HOME=str(tmp_path), AWS_CONFIG_FILE="/c") == ["AWS_CONFIG_FILE"]
+    with (tmp_path / ".aws/config").open("a") as file:
+        file.write("aws_access_key_id = AKIAEXAMPLE\n")
+    assert warned(HOME=str(tmp_path)) == ["~/.aws/config"]
+
+
+def test_a_process_of_somebody_else_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\ncredential_process = /opt/vault-credentials\n")
+    assert warned(AWS_CONFIG_FILE=str(tmp_path / "config")) == ["AWS_CONFIG_FILE"]
+
+
 def test_no_value_of_the_environment_is_told() -> None:
     names = {name for rule in RULES for name in rule.names if not name.startswith("~")}
     _, out, err = env(HOME="/secret", **(REGION | dict.fromkeys(names, "http://secret:secret@secret")))

@@ -1,29 +1,26 @@
-"""The environment of the application's container: what wins over the endpoint."""
+"""The environment of the application's container: what wins over the endpoint, and what lacks."""
 
-import os
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from sidecar.appenv import FULL_URI, TOKEN_FILE, variables
-from sidecar.appenv_findings import AUTH_TOKEN, HOME_FILES, RULES, Surroundings, findings
+from sidecar.appenv import FULL_URI, variables
+from sidecar.appenv_findings import NEEDS, RULES, findings
 from sidecar.doctor.case import Case, Place
 from sidecar.doctor.verdict import Cause, Check, Finding, Verdict, broken, good, skipped
-from sidecar.limits import ENDPOINT_ADDRESS
+from sidecar.limits import ENDPOINT_ADDRESS, ENDPOINT_PATH
+from sidecar.surroundings import surroundings
 
 __all__ = ("CHECK",)
 
-_AUTH_TOKEN_MAX_BYTES: Final = 4_096
-_CAUSES: Final = {rule.name: Cause(rule.name, rule.why, rule.fix) for rule in RULES}
+_RULES: Final = (*NEEDS, *RULES)
+_CAUSES: Final = {rule.name: Cause(rule.name, rule.why, rule.fix) for rule in _RULES}
 
 
 def _run(case: Case) -> Verdict:
     if case.place is not Place.APPLICATION:
         return skipped("seen only in the application's own container")
     environment = case.environment
-    given = urlsplit(environment.get(FULL_URI, ""))
     # Which port and profile are meant, the variable alone says here; another host or path is never meant.
-    port = given.port if given.hostname == ENDPOINT_ADDRESS and given.port else case.settings.endpoint_port
+    port = case.endpoint.port or case.settings.endpoint_port
     wanted = variables(
         profile=case.profile_name,
         port=port,
@@ -31,32 +28,28 @@ def _run(case: Case) -> Verdict:
         region=environment.get("AWS_REGION", ""),
         environment=environment,
     )
-    home = environment.get("HOME")
-    around = Surroundings(
-        environment=environment,
-        wanted=wanted,
-        auth_token=_read(Path(wanted[TOKEN_FILE])) if environment.get(AUTH_TOKEN) else None,
-        home_files=frozenset(name for name in HOME_FILES if home and os.access(Path(home, name[2:]), os.R_OK)),
-    )
-    found = list(findings(around))
+    if case.endpoint.bare and case.given.profile in {"", "default"}:
+        # It is served too: to the application of `default`, or of the only profile there is.
+        wanted[FULL_URI] = f"http://{ENDPOINT_ADDRESS}:{port}{ENDPOINT_PATH}"
+    around = surroundings(environment, wanted)
+    found = list(findings(around, _RULES))
     if not found:
-        return good("nothing in it wins over the sidecar")
-    names = ", ".join(name for finding in found for name in finding.names)
-    return broken(f"in the way: {names}", *(Finding(_CAUSES[finding.rule]) for finding in found))
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(_AUTH_TOKEN_MAX_BYTES)
-    except OSError:
-        return None
+        how = f", by the credential_process of {', '.join(sorted(around.by_process))}" if around.by_process else ""
+        return good(f"it leads to the sidecar, and nothing in it wins{how}")
+    lacking = {rule.name for rule in NEEDS}
+    parts = {
+        "lacks": [name for finding in found for name in finding.names if finding.rule in lacking],
+        "in the way": [name for finding in found for name in finding.names if finding.rule not in lacking],
+    }
+    evidence = "; ".join(f"{part}: {', '.join(names)}" for part, names in parts.items() if names)
+    return broken(evidence, *(Finding(_CAUSES[finding.rule]) for finding in found))
 
 
 CHECK: Final = Check(
     "application_environment",
     "application's environment",
-    "every variable and home file that SDKs read before they ask the sidecar, or that leaks its token",
+    "the two variables that lead to the sidecar; every variable and home file that SDKs read before they ask it, or "
+    "that leaks its token",
     tuple(_CAUSES.values()),
     _run,
 )

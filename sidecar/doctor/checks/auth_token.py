@@ -32,6 +32,8 @@ _MALFORMED: Final = Cause(
 
 
 def _run(case: Case) -> Verdict:
+    if case.place is Place.SIDECAR and not case.hops[-1].served:
+        return skipped(f"profile {case.profile_name} is served to nobody")
     path = case.auth_token_file
     try:
         with path.open("rb") as file:

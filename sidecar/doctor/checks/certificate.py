@@ -4,16 +4,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sidecar.doctor.case import Case
-from sidecar.doctor.verdict import Cause, Check, Finding, Verdict, advice, good, skipped
+from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, good, skipped
 from sidecar.issuer.certificates import Chain
 from sidecar.issuer.reader import Answer
 
-__all__ = ("CHECK", "chains")
+__all__ = ("CHECK", "chains", "thumbprint_compared")
 
 _LEAF_ONLY: Final = Cause(
     "leaf_only",
     "the issuer sends its leaf alone, so the thumbprint is the leaf's, and the next renewal of it breaks the trust",
     "have the server send its CA as well (API server: --tls-cert-file with leaf and CA, in this order)",
+    exit_code=Exit.GOOD,
 )
 # A CA is renewed by people, and IAM has to know the new one before it serves.
 _SOON_SECONDS: Final = 30 * 86_400
@@ -21,6 +22,7 @@ _SOON: Final = Cause(
     "ca_runs_out",
     "the CA of the issuer's certificate runs out within 30 days, and with it the thumbprint that IAM has",
     "register the new CA's thumbprint beside the old one before it serves: `aws-oidc-sidecar bootstrap aws`",
+    exit_code=Exit.GOOD,
 )
 
 
@@ -32,6 +34,11 @@ def chains(case: Case) -> list[Chain]:
         if answer.chain not in found:
             found.append(answer.chain)
     return found
+
+
+def thumbprint_compared(case: Case) -> bool:
+    """Return whether a chain was seen that IAM needs a thumbprint for; where a root here vouches, AWS may differ."""
+    return any(not chain.public for chain in chains(case))
 
 
 def _run(case: Case) -> Verdict:

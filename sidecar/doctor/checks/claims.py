@@ -20,6 +20,7 @@ _AUDIENCE: Final = Cause(
     "audience_unusual",
     "the token's audience is not the one that is set here, {audience_setting}",
     "set audience: {audience_setting} in the projected volume, or --audience to the one that the provider knows",
+    exit_code=Exit.GOOD,
 )
 
 

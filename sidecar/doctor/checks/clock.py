@@ -28,7 +28,7 @@ _AHEAD: Final = Cause(
 
 def _run(case: Case) -> Verdict:
     skews = {}
-    if case.sts.date is not None:
+    if case.sts and case.sts.date is not None:
         skews["STS"] = case.sts.date - case.sts.asked_at
     answer = case.discovery_answer if case.issuer else None
     if isinstance(answer, Answer) and answer.date is not None:

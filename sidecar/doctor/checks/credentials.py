@@ -12,7 +12,7 @@ def _run(case: Case) -> Verdict:
     held = case.exchanged.held if case.exchanged else None
     if held is None:
         return skipped("there is no set to look at")
-    minutes = (held.expires_at - case.now.wall) / 60
+    minutes = (held.expires_at - case.wall_at_aws) / 60
     arn = case.aws.caller(held, case.hops[-1])
     if arn is None:
         return unknown(f"good for {minutes:.0f} min; STS did not tell whose they are")

@@ -3,11 +3,9 @@
 import http.client
 import json
 from typing import Final
-from urllib.parse import urlsplit
 
-from sidecar.appenv import FULL_URI
 from sidecar.doctor.case import Case, Place
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, broken, good, skipped
+from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, broken, good, skipped, unknown
 from sidecar.limits import ENDPOINT_ADDRESS, ENDPOINT_PATH
 
 __all__ = ("CHECK",)
@@ -15,7 +13,7 @@ __all__ = ("CHECK",)
 # An answer comes within one second, whatever STS does.
 _TIMEOUT_SECONDS: Final = 2.0
 _MAX_BYTES: Final = 65_536
-_OK, _FORBIDDEN = 200, 403
+_OK, _FORBIDDEN, _NOT_FOUND = 200, 403, 404
 _UNREACHABLE: Final = Cause(
     "daemon_unreachable",
     "nobody listens on the credentials port of this pod",
@@ -41,9 +39,12 @@ _NO_SET: Final = Cause(
 def _run(case: Case) -> Verdict:
     if case.place is Place.ELSEWHERE:
         return skipped("there is no sidecar here")
-    url = urlsplit(case.environment.get(FULL_URI, ""))
-    port = url.port or case.settings.endpoint_port
-    path = url.path or f"{ENDPOINT_PATH}/{case.profile_name}"
+    if case.place is Place.SIDECAR and not case.hops[-1].served:
+        return skipped(f"profile {case.profile_name} is served to nobody")
+    port = case.endpoint.port or case.settings.endpoint_port
+    # Without the variable and --profile, that of the application is not known here: the endpoint knows the usual one.
+    guessed = case.place is Place.APPLICATION and not case.endpoint.path and not case.given.profile
+    path = ENDPOINT_PATH if guessed else case.endpoint.path or f"{ENDPOINT_PATH}/{case.profile_name}"
     try:
         token = case.auth_token_file.read_text("ascii").strip()
     except (OSError, ValueError):
@@ -56,6 +57,8 @@ def _run(case: Case) -> Verdict:
     evidence = f"{ENDPOINT_ADDRESS}:{port}{path} answers {status}{f' ({code})' if code else ''}"
     if status == _OK:
         return good(f"{evidence} with credentials")
+    if guessed and status in {_FORBIDDEN, _NOT_FOUND}:
+        return unknown(f"{evidence}; --profile says which profile is this application's")
     return broken(evidence, Finding(_TOKEN_REFUSED if status == _FORBIDDEN else _NO_SET, case.facts))
 
 
@@ -68,7 +71,8 @@ def _ask(port: int, path: str, token: str) -> tuple[int, str]:
     finally:
         connection.close()
     # Of a 200 nothing is looked at: it holds the credentials.
-    code = "" if response.status == _OK else json.loads(content).get("code", "")
+    said = {} if response.status == _OK else json.loads(content)
+    code = said.get("code", "") if isinstance(said, dict) else ""
     return response.status, code if isinstance(code, str) and code.isprintable() else ""
 
 

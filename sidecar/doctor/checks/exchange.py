@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.doctor.case import Case, Place
+from sidecar.doctor.case import Case, Place, facts_of
 from sidecar.doctor.checks import discovery, iam, keys
+from sidecar.doctor.checks.certificate import thumbprint_compared
 from sidecar.doctor.verdict import Cause, Check, Exit, Finding, State, Verdict, broken, good, skipped, suspected
 from sidecar.errors import Failure, Outcome, Refusal
+from sidecar.exchange.answers import TOO_LARGE
 from sidecar.model import Token
 
 __all__ = ("CHECK",)
@@ -20,7 +22,8 @@ _REGION: Final = Cause(
 )
 _POLICY: Final = Cause(
     "session_policy_too_large",
-    "the profile's session policy, its ARNs and the tags are together larger than STS takes",
+    "the profile's session policy, its ARNs and the tags are together larger than STS takes, or make a set that is "
+    "larger than SDKs read",
     "shorten `policy` in the profile, or move it into a managed policy and name that in `policy_arns`",
     exit_code=Exit.REFUSED,
 )
@@ -116,32 +119,48 @@ def _run(case: Case) -> Verdict:
         return good(f"STS gave a set of {done.profile.role_arn}")
     failure = done.failure
     evidence = f"STS: {failure.code or failure.outcome}, for {done.profile.role_arn}"
+    facts = case.facts | facts_of(done.profile) | {"hint": failure.hint}
     if done.profile.source:
-        return _of_chain(case, failure, evidence)
+        return _of_chain(failure, evidence, facts)
     if failure.refusal is None:
-        return broken(evidence, Finding(_NO_ANSWER, case.facts | {"hint": failure.hint}))
+        return broken(evidence, Finding(_plain(failure), facts))
     if failure.refusal in {Refusal.NO_KEYS, Refusal.UNREACHABLE_ISSUER}:
         return _of_keys(case, evidence)
     if failure.refusal in _PLAIN:
-        return broken(evidence, Finding(_PLAIN[failure.refusal], case.facts))
-    possible = _SETS[failure.refusal]
+        return broken(evidence, Finding(_PLAIN[failure.refusal], facts))
+    return _of_iam(case, failure.refusal, evidence)
+
+
+def _of_iam(case: Case, refusal: Refusal, evidence: str) -> Verdict:
+    possible = [Finding(cause, case.facts) for cause in _SETS[refusal]]
     read = iam.findings_of(case)
     if read is None:
-        return suspected(evidence, *(Finding(cause, case.facts) for cause in possible))
-    fitting = [finding for finding in read if finding.cause in iam.CHECK.causes]
-    if not fitting:
-        # IAM has it as it should be, so STS has not heard of it yet.
-        return broken(evidence, Finding(iam.PROPAGATION, case.facts))
-    return broken(evidence, *fitting)
+        return suspected(evidence, *possible)
+    conditions = [finding for finding in read if finding.cause is iam.TRUST_CONDITION]
+    # The duration is refused in other words.
+    certain = [finding for finding in read if finding.cause not in {iam.TRUST_CONDITION, iam.DURATION}]
+    if refusal is Refusal.THUMBPRINT and not thumbprint_compared(case):
+        return suspected(evidence, *possible)
+    if certain:
+        return broken(evidence, *certain)
+    propagation = Finding(iam.PROPAGATION, case.facts)
+    if refusal is Refusal.DENIED and conditions:
+        return suspected(evidence, *conditions, propagation)
+    # IAM has it as it should be, so STS has not heard of it yet.
+    return broken(evidence, propagation)
 
 
-def _of_chain(case: Case, failure: Failure, evidence: str) -> Verdict:
-    chained = case.exchanged.profile if case.exchanged else case.hops[-1]
-    facts = case.facts | {"chained_role": chained.role_arn, "chained_role_name": chained.role_arn.rpartition("/")[2]}
+def _of_chain(failure: Failure, evidence: str, facts: Mapping[str, str]) -> Verdict:
+    facts = {**facts, "chained_role": facts["role"], "chained_role_name": facts["role_name"]}
     if failure.outcome is Outcome.ACCESS_DENIED:
         return suspected(evidence, Finding(_CHAIN, facts), Finding(iam.PROPAGATION, facts))
-    cause = _PLAIN.get(failure.refusal) if failure.refusal else None
-    return broken(evidence, Finding(cause or _NO_ANSWER, facts | {"hint": failure.hint}))
+    return broken(evidence, Finding(_plain(failure), facts))
+
+
+def _plain(failure: Failure) -> Cause:
+    if failure == TOO_LARGE:
+        return _POLICY
+    return _PLAIN.get(failure.refusal, _NO_ANSWER) if failure.refusal else _NO_ANSWER
 
 
 def _of_keys(case: Case, evidence: str) -> Verdict:
@@ -174,6 +193,7 @@ CHECK: Final = Check(
     (
         *_PLAIN.values(),
         *dict.fromkeys(cause for causes in _SETS.values() for cause in causes),
+        iam.TRUST_CONDITION,
         _CHAIN,
         _NO_ANSWER,
         _CACHED,

@@ -6,8 +6,9 @@ from typing import Final
 from sidecar.bootstrap.trust import Mismatch, refusals
 from sidecar.doctor.aws import IamFacts, IamUnknown, Provider
 from sidecar.doctor.case import Case
-from sidecar.doctor.checks.certificate import chains
+from sidecar.doctor.checks.certificate import chains, thumbprint_compared
 from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, broken, good, skipped, unknown
+from sidecar.errors import Refusal
 from sidecar.model import Token, account_of
 
 __all__ = (
@@ -152,6 +153,7 @@ _SOON: Final = Cause(
     "thumbprint_is_leaf",
     "the provider knows the issuer by its leaf alone: the next renewal of it breaks the trust",
     "register the last certificate's thumbprint, {thumbprint}: " + _BOOTSTRAP,
+    exit_code=Exit.GOOD,
 )
 
 DENIED: Final = (_ROLE, _NAMESPACE, _ACCOUNT_NAME, _TRUST_AUDIENCE, _PRINCIPAL, _DENY, PROPAGATION)
@@ -162,20 +164,26 @@ THUMBPRINTS: Final = (_LEAF, _CA, PROPAGATION)
 
 
 def findings_of(case: Case) -> tuple[Finding, ...] | None:
-    """Return everything of IAM that keeps this token out; None where IAM was not read."""
+    """Return everything of IAM that keeps this token out; None where what was read does not decide it."""
     if isinstance(case.iam, IamUnknown):
         return None
+    if case.iam.account != account_of(case.hops[0].role_arn):
+        return _of_other_account(case, case.iam)
     return tuple(_findings(case, case.iam))
+
+
+def _of_other_account(case: Case, iam: IamFacts) -> tuple[Finding, ...] | None:
+    # What the role's own account has cannot be read from another one, and both may have the provider. AWS says in one
+    # case that it has none; that it is here then says enough.
+    done = case.exchanged
+    told = done is not None and done.failure is not None and done.failure.refusal is Refusal.NO_PROVIDER
+    here = any(provider.name == case.facts.get("provider") for provider in iam.providers)
+    return (Finding(_OTHER_ACCOUNT, case.facts),) if told and here else None
 
 
 def _findings(case: Case, iam: IamFacts) -> Iterator[Finding]:
     name = case.facts.get("provider", "")
     provider = next((provider for provider in iam.providers if provider.name == name), None)
-    if iam.account != account_of(case.hops[0].role_arn):
-        # What the role's own account has cannot be read from another one; that its provider is here says enough.
-        if provider is not None and not case.accepted:
-            yield Finding(_OTHER_ACCOUNT, case.facts)
-        return
     if name and provider is None:
         near = any(_loosely(other.name) == _loosely(name) for other in iam.providers)
         yield Finding(_PROVIDER_URL if near else _PROVIDER, case.facts)
@@ -241,7 +249,7 @@ def _run(case: Case) -> Verdict:
     iam = case.iam
     if isinstance(iam, IamUnknown):
         return skipped(iam.why)
-    found = _findings_now(case)
+    found = findings_of(case) or ()
     role_account = account_of(case.hops[0].role_arn)
     if iam.account != role_account:
         evidence = f"read in account {iam.account}; the role is of account {role_account}"
@@ -250,22 +258,26 @@ def _run(case: Case) -> Verdict:
         evidence = ", ".join(finding.cause.name for finding in found)
         if case.accepted:
             return advice(f"{evidence}; AWS accepted the token just now all the same", *found)
-        if all(finding.cause is TRUST_CONDITION for finding in found):
+        certain = [finding for finding in found if finding.cause is not TRUST_CONDITION]
+        if not certain:
             return unknown(f"the trust policy has a condition of its own: {found[0].facts['condition']}")
-        return broken(evidence, *found)
+        return broken(evidence, *certain)
+    return _of_fitting(case, iam)
+
+
+def _of_fitting(case: Case, iam: IamFacts) -> Verdict:
+    with_token = isinstance(case.token, Token)
     for chain in chains(case) if case.issuer else ():
         leaf = chain.certificates[0].thumbprint
         known = {each for provider in iam.providers for each in provider.thumbprints}
         if not chain.public and not chain.leaf_only and leaf in known and chain.last.thumbprint not in known:
             facts = case.facts | {"thumbprint": chain.last.thumbprint}
-            return advice(
-                "provider, client id and trust policy fit; the thumbprint is the leaf's", Finding(_SOON, facts)
-            )
-    return good(f"provider, client id, thumbprint and trust policy of account {iam.account} fit this token")
-
-
-def _findings_now(case: Case) -> tuple[Finding, ...]:
-    return findings_of(case) or ()
+            evidence = "provider, client id and trust policy fit; " if with_token else ""
+            return advice(f"{evidence}the thumbprint is the leaf's", Finding(_SOON, facts))
+    if not with_token:
+        return unknown(f"read in account {iam.account}; without a token there is nothing to compare it with")
+    thumbprint = ", thumbprint" if thumbprint_compared(case) else ""
+    return good(f"provider, client id{thumbprint} and trust policy of account {iam.account} fit this token")
 
 
 CHECK: Final = Check(

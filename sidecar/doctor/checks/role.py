@@ -27,10 +27,12 @@ def _run(case: Case) -> Verdict:
             return skipped("set in the sidecar only")
         return broken("no role", Finding(_MISSING, case.facts))
     for profile in case.hops:
-        partition, right = profile.role_arn.split(":")[1], case.aws.partition(profile.region)
+        partition, right = profile.role_arn.split(":")[1], case.partition(profile)
         if right and partition != right:
-            facts = case.facts | {"partition": partition, "right_partition": right, "region": profile.region}
-            return broken(f"{profile.role_arn} in region {profile.region}", Finding(_PARTITION, facts))
+            region = profile.region or "aws-global"
+            facts = case.facts | {"partition": partition, "right_partition": right, "region": region}
+            where = f"in region {region}" if profile.region else "and no region: STS's global endpoint"
+            return broken(f"{profile.role_arn} {where}", Finding(_PARTITION, facts))
     return good(", then ".join(profile.role_arn for profile in case.hops))
 
 

@@ -46,6 +46,7 @@ _SHORT: Final = Cause(
     "token_short",
     "the token lives less than 15 minutes: an outage of the API server of a few minutes lets it expire",
     "set expirationSeconds: 3600 in the projected volume",
+    exit_code=Exit.GOOD,
 )
 
 
@@ -59,10 +60,10 @@ def _run(case: Case) -> Verdict:
         return broken(
             f"{path}: {token.problem}{f' ({token.detail})' if token.detail else ''}", Finding(cause, case.facts)
         )
-    left = token.expires_at - case.now.wall
-    if is_mounted_alone(path, _mounts()):
+    left = token.expires_at - case.wall_at_aws
+    if is_mounted_alone(path, _mounts()) or is_mounted_alone(path.parent.resolve() / path.name, _mounts()):
         return broken(f"{path} is a mount point of its own", Finding(_SUBPATH, case.facts))
-    if left <= 0:
+    if left <= 0 and not case.accepted:
         return broken(f"{path}: expired {_minutes(-left)} ago", Finding(_EXPIRED, case.facts))
     life = token.expires_at - token.issued_at
     evidence = f"{path}: {_minutes(left)} left of {_minutes(life)}"
@@ -75,7 +76,7 @@ def is_mounted_alone(path: Path, mounts: str) -> bool:
     """Return whether a file is itself a mount point, as subPath makes it.
 
     Args:
-        path: of the file.
+        path: of the file; in `mounts` no part of it is a symlink, as /var/run often is.
         mounts: the content of /proc/self/mountinfo (proc_pid_mountinfo(5)); the fifth field is the mount point.
     """
     escaped = str(path).replace("\\", "\\134").replace(" ", "\\040")

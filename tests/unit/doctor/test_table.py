@@ -15,7 +15,8 @@ TESTS = Path(__file__).parents[2]
 FACTS = {
     "account", "audience", "audience_setting", "auth_token_file", "chained_role", "chained_role_name", "condition",
     "duration", "hint", "host", "issuer", "jwks_uri", "kid", "maximum", "namespace", "partition", "profile", "provider",
-    "region", "right_partition", "role", "role_name", "service_account", "sts_host", "subject", "thumbprint",
+    "region", "right_partition", "role", "role_name", "service_account", "sts_host", "sts_port", "subject",
+    "thumbprint",
     "token_file", "why",
 }  # fmt: skip
 
@@ -31,11 +32,17 @@ def test_a_cause_says_what_is_wrong_and_how_to_mend_it(cause: Cause) -> None:
     assert cause.what
     assert cause.mend
     assert not any(text.endswith(".") or "\n" in text for text in (cause.what, cause.mend, cause.decide))
-    assert cause.exit_code in {code for name, code in vars(Exit).items() if name.isupper() and code}
+    assert cause.exit_code in {code for name, code in vars(Exit).items() if name.isupper()}
     named = {
         name for text in (cause.what, cause.mend, cause.decide) for _, name, _, _ in string.Formatter().parse(text)
     }
     assert named - {None} <= FACTS
+
+
+def test_what_is_only_ever_advice_has_no_exit_code() -> None:
+    assert {cause.name for cause in CAUSES if not cause.exit_code} == {
+        "audience_unusual", "ca_runs_out", "leaf_only", "thumbprint_is_leaf", "token_short",
+    }  # fmt: skip
 
 
 def test_every_fact_that_a_text_may_name_is_named_by_one() -> None:

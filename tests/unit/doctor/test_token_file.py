@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.doctor.checks import token_file
 from sidecar.doctor.checks.token_file import CHECK, is_mounted_alone
+from tests.unit.doctor.cases import case
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/root rw
@@ -25,6 +27,16 @@ MOUNTS = """\
 )
 def test_a_file_is_mounted_alone_where_it_is_a_mount_point(path: str, alone: bool) -> None:  # noqa: FBT001 - of a table
     assert is_mounted_alone(Path(path), MOUNTS) is alone
+
+
+def test_a_subpath_is_seen_through_a_symlink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As /var/run leads to /run: the table of mounts has the path that the kernel walked.
+    (tmp_path / "run").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "run")
+    mounts = f"92 22 0:46 /token {tmp_path}/run/token ro - tmpfs tmpfs rw\n"
+    monkeypatch.setattr(token_file, "_mounts", lambda: mounts)
+    made = case({"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "var/token")})
+    assert [finding.cause.name for finding in CHECK.run(made).findings] == ["token_by_subpath"]
 
 
 def test_a_subpath_has_a_cause_of_its_own() -> None:
