@@ -1,6 +1,5 @@
 """The way to STS, step by step: name, connection, TLS, HTTP."""
 
-import base64
 import http.client
 import os
 import socket
@@ -10,9 +9,10 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from sidecar.clock import Clock
+from sidecar.issuer.reader import parse_proxy, proxy_headers
 
 __all__ = ("Step", "StsLook", "look")
 
@@ -74,7 +74,7 @@ def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLo
         return StsLook(f"[{host}]" if ":" in host else host, port, step, detail, through, date, asked_at)
 
     try:
-        proxy = _proxy(proxy_of(host) or "") if secure else None
+        proxy = parse_proxy(proxy_of(host)) if secure else None
         to_host, to_port = (proxy.hostname or "", proxy.port or _HTTP_PORT) if proxy else (host, port)
     except ValueError:
         return ended(Step.CONNECTION, "HTTPS_PROXY is no URL of a proxy")
@@ -88,26 +88,13 @@ def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLo
     except OSError as error:
         return ended(Step.TLS, f"the CA bundle cannot be read ({error.strerror or type(error).__name__})")
     if proxy:
-        connection.set_tunnel(host, port, _authorization(proxy))
+        connection.set_tunnel(host, port, proxy_headers(proxy))
     try:
         return ended(Step.ANSWERED, *_ask(connection))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return ended(*_trouble(error, f"{to_host}:{to_port}"))
     finally:
         connection.close()
-
-
-def _proxy(url: str) -> SplitResult | None:
-    # HTTPS_PROXY=proxy.example:3128 is common, and boto3 takes it as well.
-    proxy = urlsplit(url if "://" in url else f"http://{url}")
-    return proxy if proxy.hostname else None
-
-
-def _authorization(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
 
 
 def _connection(host: str, port: int, *, secure: bool) -> http.client.HTTPConnection:

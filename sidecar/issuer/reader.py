@@ -19,7 +19,16 @@ from sidecar.connect_to import ConnectTo, Target
 from sidecar.errors import SettingsError
 from sidecar.issuer.certificates import Chain, served_by
 
-__all__ = ("Answer", "IssuerReader", "Trouble", "Unreadable", "environment_proxy", "proxy_beside")
+__all__ = (
+    "Answer",
+    "IssuerReader",
+    "Trouble",
+    "Unreadable",
+    "environment_proxy",
+    "parse_proxy",
+    "proxy_beside",
+    "proxy_headers",
+)
 
 # "IDPCommunicationError": https://repost.aws/knowledge-center/iam-sts-invalididentitytoken
 TIMEOUT_SECONDS: Final = 5.0
@@ -124,7 +133,7 @@ class IssuerReader:
             raise Unreadable(url, Trouble.CONNECTION, "is not an https URL")
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         try:
-            proxy = _proxy_of(self._proxy(host))
+            proxy = parse_proxy(self._proxy(host))
         except ValueError:
             raise Unreadable(url, Trouble.CONNECTION, "no connection (HTTPS_PROXY is no URL of a proxy)") from None
         try:
@@ -186,7 +195,7 @@ class IssuerReader:
         first = server if proxy is None else (proxy.hostname or "", proxy.port or _PROXY_PORT)
         connection = http.client.HTTPSConnection(*first, context=context, timeout=self._timeout_seconds)
         if proxy is not None:
-            connection.set_tunnel(*server, _proxy_headers(proxy))
+            connection.set_tunnel(*server, proxy_headers(proxy))
         connection.connect()
         return connection
 
@@ -204,14 +213,20 @@ def proxy_beside(connect_to: ConnectTo) -> Callable[[str], str | None]:
     return lambda host: None if host in hosts else environment_proxy(host)
 
 
-def _proxy_of(url: str | None) -> SplitResult | None:
-    # HTTPS_PROXY=proxy.example:3128 is common, and curl takes it as well.
+def parse_proxy(url: str | None) -> SplitResult | None:
+    """Return the parts of a proxy's URL, or None where it names none.
+
+    Raises:
+        ValueError: it is no URL.
+    """
+    # HTTPS_PROXY=proxy.example:3128 is common, and curl takes it as well, as boto3 does.
     proxy = urlsplit(url if url and "://" in url else f"http://{url or ''}")
     _ = proxy.port  # a ValueError where it is none
     return proxy if proxy.hostname else None
 
 
-def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+def proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    """Return the headers of CONNECT that a proxy is asked with: its own password, where its URL has one."""
     if proxy.username is None:
         return {}
     name_and_password = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
