@@ -15,7 +15,14 @@ from typing import Final
 from sidecar.errors import StartError
 from sidecar.limits import AUTH_TOKEN_BYTES
 
-__all__ = ("AUTH_TOKEN_FILE", "copy_auth_token", "ensure_auth_token", "mode_for", "write_atomic")
+__all__ = (
+    "AUTH_TOKEN_FILE",
+    "copy_auth_token",
+    "ensure_auth_token",
+    "mode_for",
+    "remove_leftovers",
+    "write_atomic",
+)
 
 AUTH_TOKEN_FILE: Final = "auth-token"  # noqa: S105 - a file name
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]{43}")  # base64url of 32 bytes, no padding, no newline
@@ -65,6 +72,25 @@ def write_atomic(path: Path, data: bytes, mode: int) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed within ``write_atomic`` left beside ``path``: whole sets, perhaps.
+
+    Only for the one thread that writes ``path``: another's file would vanish before it is in its place.
+
+    Args:
+        path: as ``write_atomic`` had it.
+
+    Raises:
+        OSError: its directory is there and cannot be read.
+    """
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    for entry in path.parent.iterdir() if path.parent.exists() else ():
+        if ours.fullmatch(entry.name):
+            # What cannot be removed, such as a directory, is somebody's who wants to keep us from writing.
+            with suppress(OSError):
+                entry.unlink()
 
 
 def ensure_auth_token(directory: Path, mode: int) -> str:

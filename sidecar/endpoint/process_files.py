@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.endpoint.file_thread import FileThread
-from sidecar.endpoint.files import write_atomic
+from sidecar.endpoint.files import remove_leftovers, write_atomic
 from sidecar.endpoint.wire import BodyError, process_body
 from sidecar.model import Held
 
@@ -74,6 +74,7 @@ class ProcessFiles:
     def _put(self, profile: str, body: bytes | None, mode: int, why: str) -> None:
         path = self._directory / profile / CREDENTIALS_FILE
         try:
+            remove_leftovers(path)
             if body is None:
                 path.unlink(missing_ok=True)
             else:

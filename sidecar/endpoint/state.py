@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sidecar.clock import Instant
 from sidecar.endpoint.file_thread import FileThread
-from sidecar.endpoint.files import write_atomic
+from sidecar.endpoint.files import remove_leftovers, write_atomic
 from sidecar.model import Credentials, Grant, Held, Profile
 
 __all__ = ("Persistence", "StateFiles", "fingerprints")
@@ -80,6 +80,7 @@ class StateFiles:
             now: the life that remains is counted from here, by the wall clock and never longer than granted.
         """
         try:
+            remove_leftovers(self._path(profile))
             return self._parse(self._read(profile), fingerprint, now)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None

@@ -105,6 +105,28 @@ def test_a_set_that_go_could_not_read_is_told_and_the_former_one_removed(volumes
     assert volumes.failed == [], "trying again would not make it smaller"
 
 
+@pytest.mark.parametrize("held_now", [True, False])
+def test_what_a_killed_process_left_half_written_goes(volumes: Volumes, *, held_now: bool) -> None:
+    left = volumes.file().with_name(".credentials.json.f4c2e69a144bc031")
+    left.write_text("a whole set")
+    others = [volumes.file().with_name(name) for name in (".credentials.json.old", "credentials.json.f4c2e69a144bc031")]
+    for other in others:
+        other.write_text("of the application")
+    volumes.files.changed("reader", held() if held_now else None)
+    volumes.settle()
+    expected = {*others, volumes.file()} if held_now else {*others}
+    assert set(volumes.file().parent.iterdir()) == expected
+    assert volumes.told == [("reader", "")]
+
+
+def test_what_cannot_be_removed_keeps_no_set_from_being_written(volumes: Volumes) -> None:
+    volumes.file().with_name(".credentials.json.f4c2e69a144bc031").mkdir()
+    volumes.files.changed("reader", held())
+    volumes.settle()
+    assert volumes.file().exists()
+    assert volumes.told == [("reader", "")]
+
+
 def test_a_full_volume_keeps_no_former_set_and_is_tried_again(
     volumes: Volumes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

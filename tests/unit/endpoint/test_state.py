@@ -108,6 +108,14 @@ def test_a_fifo_does_not_hold_the_start(tmp_path: Path) -> None:
     assert StateFiles(tmp_path).load("default", "mark", CLOCK.now()) is None
 
 
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    files = saved(tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.with_name(f".{path.name}.f4c2e69a144bc031").write_text("a whole set")
+    assert files.load("default", "mark", CLOCK.now()) is not None
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
     files = saved(tmp_path)
     files.forget("default")
