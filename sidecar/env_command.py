@@ -4,7 +4,7 @@ It looks at its own environment and its own home, so it is run where the applica
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -13,6 +13,7 @@ from sidecar.appenv_findings import RULES, findings
 from sidecar.config import find
 from sidecar.endpoint.files import AUTH_TOKEN_FILE
 from sidecar.errors import SettingsError
+from sidecar.flags import parsed
 from sidecar.options import OPTIONS, RUNTIME_DIRECTORY
 from sidecar.profiles import KEYS
 from sidecar.surroundings import surroundings
@@ -79,13 +80,13 @@ def _help(name: str, text: str = "") -> str:
 
 
 def _wanted(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
-    profile = _parsed(_profile_name, given.profile, "--profile")
+    profile = parsed(_profile_name, given.profile, "--profile")
     flags = {"endpoint-port": given.endpoint_port, "runtime-dir": given.runtime_dir, "region": given.region}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name in flags:
         text, sources[name] = find(_ROWS[name], flags, environment)
-        values[name] = _parsed(_ROWS[name].parse, text, sources[name])
+        values[name] = parsed(_ROWS[name].parse, text, sources[name])
     if values["endpoint-port"] == 0:
         fix = "give the one that the daemon found: endpoint_port in its log line `started`"
         raise SettingsError(sources["endpoint-port"], "is no port that one could ask", fix)
@@ -94,7 +95,7 @@ def _wanted(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
         raise SettingsError(where, "contradict", "give the first for a container, the second for this machine")
     # Not by that row's variable: there it names the Secret that the daemon copies from.
     if given.auth_token_file is not None:
-        file = _parsed(_ROWS["runtime-dir"].parse, given.auth_token_file, "--auth-token-file")
+        file = parsed(_ROWS["runtime-dir"].parse, given.auth_token_file, "--auth-token-file")
     elif sources["runtime-dir"] != "default":
         file = values["runtime-dir"] / "profiles" / profile / AUTH_TOKEN_FILE
     else:
@@ -106,11 +107,3 @@ def _wanted(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
         region=values["region"],
         environment=environment,
     )
-
-
-def _parsed(parse: Callable[[str], Any], text: str, where: str) -> Any:  # noqa: ANN401 - what the parser returns
-    try:
-        return parse(text)
-    except ValueError as error:
-        what, _, fix = str(error).partition("; ")
-        raise SettingsError(where, what, fix) from None
