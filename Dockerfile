@@ -1,16 +1,16 @@
-# The image; docs/image.md is the page about it. `docker build .` works as it stands; `make image` is the same with
-# the version's labels, fixed times and the sizes printed.
+# The container image; docs/image.md describes it. `docker build .` works without options; `make image` also sets the labels
+# of the version and fixed times, and prints the sizes.
 ARG BASE_IMAGE=debian:trixie-slim
 
 FROM ${BASE_IMAGE} AS build
-# The upgrade: what the last stage gets must not be older than Debian's last security fix because the base is.
+# The upgrade: the base image can be older than Debian's last security fix, and files of the last stage must not be.
 RUN apt-get update \
     && apt-get upgrade -y \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         ca-certificates libpython3-stdlib python3-minimal python3-pip
 COPY requirements/runtime.txt /src/requirements/
-# Where PyPI is behind a mirror or another authority, `make image` hands over that machine's settings; they stay out
-# of every layer, and without them nothing is mounted.
+# If this machine reaches PyPI through a mirror or with another CA, `make image` passes its settings as secrets. No layer
+# has them; without such settings nothing is mounted.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m pip install --require-hashes --no-deps --only-binary :all: --no-compile --no-cache-dir \
@@ -34,6 +34,6 @@ LABEL org.opencontainers.image.title="aws-oidc-sidecar" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}"
 ENV PATH=/usr/bin
-USER 9841:9841
+USER 19841:19841
 ENTRYPOINT ["/usr/bin/aws-oidc-sidecar"]
 CMD ["run"]

@@ -19,9 +19,9 @@ class File(NamedTuple):
 
     Attributes:
         path: absolute.
-        layer: its number, the lowest is 0.
+        layer: number of the layer; the lowest is 0.
         info: owner, mode, size and time.
-        content: "" unless it is a plain file.
+        content: empty unless it is a plain file.
     """
 
     path: str
@@ -31,7 +31,7 @@ class File(NamedTuple):
 
 
 class Size(NamedTuple):
-    """Bytes as they travel and as they lie."""
+    """Bytes in gzip, as a registry stores them, and bytes unpacked."""
 
     packed: int
     unpacked: int
@@ -41,11 +41,11 @@ class Archive:
     """An image of one platform.
 
     Args:
-        path: the archive, as `docker save`, `podman save` and buildah's `docker-archive:` write it.
+        path: the archive, in the format of `docker save`, `podman save` and buildah's `docker-archive:`.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is none, or holds several images.
+        ValueError: it is not an image archive, or has several images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,15 +56,17 @@ class Archive:
                 self.config: dict[str, Any] = json.loads(_member(outer, manifest["Config"]))
                 self._layers: list[str] = manifest["Layers"]
         except (tarfile.TarError, KeyError) as error:
-            raise ValueError(f"{path} is no image archive") from error
+            raise ValueError(
+                f"{path}: is not an image archive; give one that `make image` or `docker save` wrote"
+            ) from error
 
     @property
     def digests(self) -> list[str]:
-        """The digests of the unpacked layers, which the image's own digest follows from."""
+        """The digests of the unpacked layers, which determine the digest of the image."""
         return list(self.config["rootfs"]["diff_ids"])
 
     def files(self) -> Iterator[File]:
-        """Yield what is in the layers, from the lowest up."""
+        """Yield the files of all layers, the lowest layer first."""
         with tarfile.open(self._path) as outer:
             for number, name in enumerate(self._layers):
                 with tarfile.open(fileobj=outer.extractfile(name)) as layer:
@@ -74,14 +76,14 @@ class Archive:
                         yield File(path, number, info, opened.read() if opened else b"")
 
     def layer_sizes(self) -> list[Size]:
-        """Return the size of each layer, packed as a registry stores it and unpacked."""
+        """Return the size of each layer, in gzip as a registry stores it and unpacked."""
         with tarfile.open(self._path) as outer:
             contents = [_member(outer, name) for name in self._layers]
         return [Size(packed(content), len(content)) for content in contents]
 
 
 def packed(content: bytes) -> int:
-    """Return how long this is in gzip."""
+    """Return the length of the content in gzip, in bytes."""
     return len(zlib.compress(content, _GZIP_LEVEL, wbits=31))
 
 

@@ -1,9 +1,10 @@
-"""Runs in the build stage: lays out what the image holds, as ``manifest.toml`` says, in one folder for each layer.
+"""Runs in the build stage: writes the files of the image, as ``manifest.toml`` says, to one folder for each layer.
 
     python3 -m image.assemble OUT
 
-``OUT/system`` is Debian's, ``OUT/packages`` PyPI's, ``OUT/program`` ours: a new version of the program is then a new
-layer of its few files alone. All times are 0 and all files root's, so that the same input gives the same layers.
+``OUT/system`` has the files of Debian, ``OUT/packages`` those of PyPI, ``OUT/program`` those of the program, so that a
+new version of the program changes only the small last layer. All times are 0 and root owns all files, so that the same
+input gives the same layers.
 """
 
 import fnmatch
@@ -26,7 +27,7 @@ STDLIB: Final = Path("/usr/lib/python3.13")
 PACKAGES: Final = Path("/usr/local/lib/python3.13/dist-packages")
 CERTIFICATES: Final = Path("/usr/share/ca-certificates/mozilla")
 BUNDLE: Final = "/etc/ssl/certs/ca-certificates.crt"
-USER: Final = "9841"
+USER: Final = "19841"
 
 
 class Layer:
@@ -43,7 +44,7 @@ class Layer:
         target.chmod(mode)
 
     def copy(self, source: Path, path: str) -> None:
-        """Copy a file; it stays executable if it is."""
+        """Copy a file with its executable bit."""
         self.write(path, source.read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644)
 
     def link(self, path: str, to: str) -> None:
@@ -53,7 +54,7 @@ class Layer:
             target.symlink_to(to)
 
     def follow(self, path: Path) -> None:
-        """Copy a file of the build stage to where it is there, with every symlink on the way to it."""
+        """Copy a file of the build stage to the same path, with every symlink of that path."""
         for above in (*reversed(path.parents), path):
             if above.is_symlink():
                 to = above.readlink()
@@ -79,18 +80,23 @@ class Layer:
 
 
 def main(out: Path) -> int:
-    """Write the layers; 1 where an import leads nowhere."""
+    """Write the layers and return 0; 1 if a module of an import is not found."""
     manifest = tomllib.loads((SOURCE / "image/manifest.toml").read_text())
     roots = (STDLIB, STDLIB / "lib-dynload", PACKAGES, SOURCE)
     found = closure(Tree(roots, manifest["made"], manifest["left_out"]), manifest["entries"])
     if found.unresolved:
-        print("imports that lead nowhere; see image/manifest.toml:", *found.unresolved, sep="\n  ", file=sys.stderr)
+        print(
+            "modules of imports not found; list them in image/manifest.toml:",
+            *found.unresolved,
+            sep="\n  ",
+            file=sys.stderr,
+        )
         return 1
     system, packages, program = layers = [Layer(out / name) for name in ("system", "packages", "program")]
-    lay_system(system, found, manifest)
-    lay_packages(packages, found, manifest)
-    lay_program(program, found)
-    # Libraries last: now it is known what links to them.
+    write_system(system, found, manifest)
+    write_packages(packages, found, manifest)
+    write_program(program, found)
+    # Libraries last, when all files that link to them are known.
     for library in libraries([path for layer in layers for path in layer.root.rglob("*")]):
         system.follow(library)
     for layer in layers:
@@ -109,14 +115,14 @@ def main(out: Path) -> int:
     return 0
 
 
-def lay_system(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None:
-    """Lay Debian's files: the interpreter, modules, and what goes by name."""
+def write_system(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None:
+    """Write Debian's files: the interpreter, modules, and the files that ``manifest`` names."""
     for path in manifest["system"]:
         layer.follow(Path(path.replace("MULTIARCH", sysconfig.get_config_var("MULTIARCH"))))
     for file in found.files.values():
         if file.is_relative_to(STDLIB):
             layer.follow(file)
-    # Not the bundle that is here: a machine that builds may have added certificates of its own.
+    # Not the bundle of the build stage: the machine that builds may have added its own certificates.
     bundle = b"".join(path.read_bytes() for path in sorted(CERTIFICATES.glob("*.crt")))
     layer.write(BUNDLE, bundle)
     layer.link("/usr/lib/ssl/cert.pem", BUNDLE)
@@ -124,8 +130,8 @@ def lay_system(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None:
     layer.write("/etc/group", f"aws-oidc-sidecar:x:{USER}:\n".encode())
 
 
-def lay_packages(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None:
-    """Lay PyPI's files: modules, and the data that ``manifest`` names."""
+def write_packages(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None:
+    """Write PyPI's files: modules, and the data files that ``manifest`` names."""
     for file in found.files.values():
         if file.is_relative_to(PACKAGES):
             layer.copy(file, str(file))
@@ -137,18 +143,18 @@ def lay_packages(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None
         if matched and file.is_file():
             layer.copy(file, str(file))
     if unused:
-        raise SystemExit(f"no file is meant by {sorted(unused)} in [data] of image/manifest.toml")
+        raise SystemExit(f"image/manifest.toml: [data]: no file matches {sorted(unused)}; correct or delete them")
     layer.link(f"{PACKAGES}/botocore/cacert.pem", BUNDLE)
 
 
 def matches(path: Path, pattern: str) -> bool:
-    """Whether this is the path, ``*`` standing for anything within one part of it."""
+    """Return whether the path matches; ``*`` matches any characters within one part of it."""
     wanted = pattern.split("/")
     return len(wanted) == len(path.parts) and all(map(fnmatch.fnmatchcase, path.parts, wanted))
 
 
-def lay_program(layer: Layer, found: Closure) -> None:
-    """Lay our own files."""
+def write_program(layer: Layer, found: Closure) -> None:
+    """Write the files of the program."""
     for file in found.files.values():
         if file.is_relative_to(SOURCE):
             layer.copy(file, str(PACKAGES / file.relative_to(SOURCE)))
@@ -157,7 +163,7 @@ def lay_program(layer: Layer, found: Closure) -> None:
 
 
 def libraries(paths: list[Path]) -> set[Path]:
-    """Return the shared libraries, and the loader, that the compiled files among these need."""
+    """Return the shared libraries, and the loader, that the ELF files of these paths need."""
     needed = set()
     for path in paths:
         if path.is_file() and not path.is_symlink() and path.open("rb").read(4) == b"\x7fELF":
@@ -167,7 +173,7 @@ def libraries(paths: list[Path]) -> set[Path]:
 
 
 def compile_all(layer: Layer) -> None:
-    """Compile every module; the result is never checked against its source, since both are read-only here."""
+    """Compile every module; Python does not compare the result with its source, because both are read-only."""
     for path in sorted(path for path in layer.files if path.endswith(".py") and "/python3" in path):
         compiled = importlib.util.cache_from_source(path)
         target = layer.root / compiled[1:]
@@ -183,7 +189,7 @@ def compile_all(layer: Layer) -> None:
 
 
 def status_files(layer: Layer) -> list[str]:
-    """Return the paths of the packages' records."""
+    """Return the paths of the records of Debian's packages."""
     return [path for path in layer.files if path.startswith("/var/lib/dpkg/status.d/") and "md5sums" not in path]
 
 

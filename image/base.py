@@ -1,7 +1,7 @@
-"""A Debian base image made on this machine, for where no registry is in reach.
+"""Makes a Debian base image on this machine, for a build without a registry.
 
-debootstrap makes it from the mirror that this machine's own apt uses, and with apt's own settings. Both are looked up
-when it is made and go into the build stage alone, of which the image keeps nothing.
+debootstrap makes it from the mirror and with the settings of this machine's apt. Both are read when the base is made
+and are only in the build stage, of which the image keeps nothing.
 """
 
 import hashlib
@@ -16,28 +16,28 @@ __all__ = ("BaseError", "make_base")
 
 _CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aws-oidc-sidecar"
 _KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# How to reach a mirror, and whether its dates are believed: a mirror may be a snapshot.
+# How apt reaches a mirror, and whether it checks its dates: a mirror can be a snapshot.
 _APT_SETTING: Final = re.compile(r"Acquire::(http|https|Check-Date|Check-Valid-Until|Retries)\b.*")
 
 
 class BaseError(Exception):
-    """The text says what is missing on this machine."""
+    """No base can be made on this machine; the text says what is missing and how to fix it."""
 
 
 def make_base(suite: str, architecture: str) -> Path:
-    """Return an archive of a minimal Debian, made or made before for this state of the mirror. Needs root.
+    """Return an archive of a minimal Debian, from the cache if it has this state of the mirror. Needs root.
 
     Args:
         suite: such as trixie.
-        architecture: another than this machine's needs an emulator that the kernel knows.
+        architecture: one that differs from this machine's needs an emulator that is registered in the kernel.
 
     Raises:
-        BaseError: no root, no debootstrap, no Debian mirror, or the mirror has no such suite.
+        BaseError: no root, no debootstrap, no Debian mirror, or the mirror does not have the suite.
     """
     mirrors = _mirrors()
     with tempfile.TemporaryDirectory(prefix="aws-oidc-sidecar-base-") as scratch:
         release = Path(scratch, "InRelease")
-        # apt's own way of fetching, so that its proxy and certificates count.
+        # Fetched by apt's helper, which uses apt's proxy and certificates.
         _run("/usr/lib/apt/apt-helper", "download-file", f"{mirrors['Debian']}dists/{suite}/InRelease", str(release))
         digest = hashlib.sha256(release.read_bytes()).hexdigest()[:12]
         archive = _CACHE / f"debian-{suite}-{architecture}-{digest}.tar"
@@ -54,11 +54,11 @@ def make_base(suite: str, architecture: str) -> Path:
 
 
 def _mirrors() -> dict[str, str]:
-    """Return by label, Debian and Debian-Security, where apt finds them."""
+    """Return the URLs of apt's mirrors by label, Debian and Debian-Security."""
     lines = _run("apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages").splitlines()
     mirrors = dict(reversed([line.split() for line in lines if line.startswith("Debian")]))
     if "Debian" not in mirrors:
-        raise BaseError("apt of this machine knows no Debian mirror; run apt-get update, or give --base an image")
+        raise BaseError("apt of this machine has no Debian mirror; run apt-get update, or set --base to an image")
     return mirrors
 
 
@@ -79,7 +79,7 @@ def _run(*command: str) -> str:
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except FileNotFoundError:
-        raise BaseError(f"no {command[0]} on this machine; apt-get install debootstrap") from None
+        raise BaseError(f"{command[0]}: is not installed; run apt-get install debootstrap") from None
     except subprocess.CalledProcessError as error:
         last = (error.stderr or error.stdout).strip().rpartition("\n")[2]
         raise BaseError(f"{command[0]} failed: {last}") from None

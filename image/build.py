@@ -1,4 +1,4 @@
-"""Builds the image with docker, podman or buildah, writes it to an archive, and prints what each part takes.
+"""Builds the image with docker, podman or buildah, writes it to an archive, and prints the size of each part.
 
 python3 -m image.build                 from debian:trixie-slim
 python3 -m image.build --debootstrap   without a registry: the base comes from this machine's Debian mirror
@@ -26,15 +26,15 @@ ROOT: Final = Path(__file__).parent.parent
 NAME: Final = "localhost/aws-oidc-sidecar"
 SUITE: Final = "trixie"
 TOOLS: Final = ("docker", "podman", "buildah")
-# As Debian and registries name what the kernel calls so.
+# The names of the kernel, and those of Debian and registries.
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-# What pip may be told about an index; everything else of its configuration is about this machine.
+# The settings of pip that describe an index; its other settings describe this machine.
 _PIP_KEYS: Final = frozenset({"index-url", "extra-index-url", "trusted-host", "proxy", "retries", "default-timeout"})
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build; return 0, 1 where the build fails, 2 on wrong usage or a missing tool."""
+    """Build; return 0, 1 if the build fails, 2 for wrong usage or a missing tool."""
     given = _parser().parse_args(arguments)
     version = _version()
     output = given.output or default_output(given.arch)
@@ -49,18 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"image: {error}", file=sys.stderr)
         return 2
     except FileNotFoundError as error:
-        print(f"image: {error.filename} is not on this machine", file=sys.stderr)
+        print(f"image: {error.filename}: is not on this machine; install it", file=sys.stderr)
         return 2
     except subprocess.CalledProcessError as error:
-        hint = "" if given.debootstrap else "; if it reached no registry: --debootstrap"
-        print(f"image: {error.cmd[0]} failed, its own words are above{hint}", file=sys.stderr)
+        fix = "" if given.debootstrap else "; if it cannot reach a registry, use --debootstrap"
+        print(f"image: {error.cmd[0]} failed, see its output above{fix}", file=sys.stderr)
         return 1
     print(report(output))
     return 0
 
 
 def default_output(arch: str = "") -> Path:
-    """Return where the archive goes unless told otherwise; that of this machine's kind if ``arch`` is empty."""
+    """Return the default path of the archive; for this machine's architecture if ``arch`` is empty."""
     return ROOT / "dist" / f"aws-oidc-sidecar-{_version()}-{arch or _own_arch()}.tar"
 
 
@@ -70,25 +70,27 @@ def _own_arch() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python3 -m image.build", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tool", choices=TOOLS, help="what builds (default: the first of these that works)")
+    parser.add_argument("--tool", choices=TOOLS, help="build tool (default: the first of these that works)")
     bases = parser.add_mutually_exclusive_group()
-    bases.add_argument("--base", metavar="IMAGE", help="the build stage's base, such as debian:trixie-slim@sha256:...")
     bases.add_argument(
-        "--debootstrap", action="store_true", help=f"make the base by debootstrap {SUITE}, and keep it in the cache"
+        "--base", metavar="IMAGE", help="base image of the build stage, such as debian:trixie-slim@sha256:..."
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the archive (default: dist/...)")
+    bases.add_argument(
+        "--debootstrap", action="store_true", help=f"make the base image with debootstrap {SUITE}, and cache it"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="archive of the image (default: dist/...)")
     parser.add_argument(
         "--arch",
         choices=sorted(ARCHITECTURES.values()),
         default=_own_arch(),
-        help="another than this machine's needs qemu-user-static, or docker's own emulation (default: %(default)s)",
+        help="architecture; one other than this machine's needs qemu-user-static or docker (default: %(default)s)",
     )
-    parser.add_argument("--no-cache", action="store_true", help="build every step anew")
+    parser.add_argument("--no-cache", action="store_true", help="build every step again")
     return parser
 
 
 def report(output: Path) -> str:
-    """Return the table of sizes of an image archive."""
+    """Return a table of the sizes in an image archive."""
     archive = Archive(output)
     layers = archive.layer_sizes()
     rows = [
@@ -103,10 +105,10 @@ def report(output: Path) -> str:
 
 def _find_tool() -> str:
     for tool in TOOLS:
-        # `info` asks the daemon too, where there is one: a client alone builds nothing.
+        # `info` also connects to the daemon of docker: a client alone cannot build.
         if shutil.which(tool) and subprocess.run([tool, "info"], check=False, capture_output=True).returncode == 0:
             return tool
-    raise BaseError("neither docker, podman nor buildah works here; apt-get install buildah")
+    raise BaseError("neither docker, podman nor buildah works on this machine; run apt-get install buildah")
 
 
 def _build(tool: str, name: str, version: str, base: str | None, given: argparse.Namespace) -> None:
@@ -119,11 +121,11 @@ def _build(tool: str, name: str, version: str, base: str | None, given: argparse
         options += ["--no-cache"] if given.no_cache else []
         options.append(f"--platform=linux/{given.arch}")
         if tool != "docker":
-            # The files' own times are 0 already; this is for the folders that COPY makes, and for the image. chroot:
-            # the steps need no container around them, and on a plain machine there may be none to be had.
+            # The files have time 0 already; --timestamp is for the folders that COPY creates, and for the image.
+            # chroot: the steps need no container, and some machines cannot run one.
             options += ["--timestamp=0", "--isolation=chroot", "--layers"]
         if tool == "buildah":
-            # Its own version is in no way part of what was built.
+            # The label would be buildah's version, which is not part of the image.
             options += ["--identity-label=false"]
         environment = os.environ | {"SOURCE_DATE_EPOCH": "0", "DOCKER_BUILDKIT": "1"}
         command = [tool, "bud" if tool == "buildah" else "build", *options, "-t", name, str(ROOT)]
@@ -132,7 +134,7 @@ def _build(tool: str, name: str, version: str, base: str | None, given: argparse
 
 def _save(tool: str, name: str, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
-    # Each tool adds to an archive that is there, or refuses.
+    # A tool adds to an existing archive, or fails.
     output.unlink(missing_ok=True)
     if tool == "buildah":
         command = ["buildah", "push", "--quiet", name, f"docker-archive:{output}:{name}"]
@@ -154,7 +156,7 @@ def _import_base(tool: str, archive: Path, architecture: str) -> str:
 
 
 def _secrets(scratch: Path) -> dict[str, Path]:
-    """Return what pip needs to know of this machine, by the name that the Dockerfile mounts it by."""
+    """Return the files with this machine's settings for pip, by the id of the secret in the Dockerfile."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     found = dict(re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE))
@@ -172,12 +174,12 @@ def _secrets(scratch: Path) -> dict[str, Path]:
 def _version() -> str:
     match = re.search(r'^__version__ = "(.+)"$', (ROOT / "sidecar/__init__.py").read_text(), re.MULTILINE)
     if match is None:
-        raise SystemExit("sidecar/__init__.py names no version")
+        raise SystemExit("sidecar/__init__.py: __version__ is missing; set it")
     return match[1]
 
 
 def _git(form: str) -> str:
-    """Return something of the last commit; "" outside a repository."""
+    """Return a field of the last commit, in a format of git log; "" outside a repository."""
     command = ["git", "-C", str(ROOT), "log", "-1", f"--format={form}"]
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 

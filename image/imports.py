@@ -1,7 +1,7 @@
-"""Which modules can a program import? Read from the sources, never by running them.
+"""Finds the modules that a program can import, by reading its sources without running them.
 
-Tracing a run finds what that run needed. Here every import statement that is in reach counts, of error paths and of
-rare platforms too, and one that leads nowhere has to be accounted for by name.
+A trace of a run finds the modules of that run. This module follows every reachable import statement, also those of
+error paths and of rare platforms, and a module that is not found must be listed by name.
 """
 
 import ast
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 __all__ = ("Closure", "Import", "Tree", "closure", "read_imports")
 
-# What conditions around an import may ask, with the answer that they get in the image.
+# Names in conditions around an import, with their values in the image.
 _TYPING = SimpleNamespace(TYPE_CHECKING=False)
 _FACTS: Final = {
     "sys": SimpleNamespace(platform="linux", version_info=sys.version_info),
@@ -31,10 +31,10 @@ class Import(NamedTuple):
     """One import statement, or one name of it.
 
     Attributes:
-        name: of the module, absolute.
-        line: where it stands.
+        name: absolute name of the module.
+        line: line number in the importing file.
         sure: it runs whenever its module is imported: at the top, under no condition, and not in a ``try`` that
-            catches ImportError. Where it fails, the importing module cannot be had.
+            catches ImportError. If it fails, the importing module cannot be imported.
         guarded: a ``try`` around it catches ImportError.
     """
 
@@ -45,12 +45,12 @@ class Import(NamedTuple):
 
 
 class Tree:
-    """Where modules are looked for.
+    """The folders in which modules are searched.
 
     Args:
         roots: folders, in the order of ``sys.path``.
-        made: modules that other modules put into ``sys.modules`` by themselves.
-        left_out: modules that are not followed, with all below them; whether they are there does not matter.
+        made: modules without a file, which other modules add to ``sys.modules``.
+        left_out: modules that are not followed, with their submodules; they can exist or not.
     """
 
     def __init__(self, roots: Sequence[Path], made: Iterable[str], left_out: Iterable[str]) -> None:
@@ -59,15 +59,15 @@ class Tree:
         self._left_out = frozenset(left_out)
 
     def has(self, name: str) -> bool:
-        """Whether there is a module of this name."""
+        """Return whether a module of this name exists."""
         return name in self._without_file or self.file(name) is not None
 
     def left_out(self, name: str) -> str:
-        """Return the one that was left out, this module or a package around it; "" if none was."""
+        """Return the name in ``left_out`` that covers this module, its own or that of a package; "" if none does."""
         return next((around for around in _packages(name) if around in self._left_out), "")
 
     def file(self, name: str) -> Path | None:
-        """Return the file of a module; None for those of the interpreter, those that are made, and those unknown."""
+        """Return the file of a module; None for a module of the interpreter, one in ``made``, or an unknown one."""
         relative = name.replace(".", "/")
         for root in self._roots:
             for candidate in (f"{relative}/__init__.py", *(f"{relative}{suffix}" for suffix in _SUFFIXES)):
@@ -80,10 +80,10 @@ class Closure(NamedTuple):
     """What ``closure`` found.
 
     Attributes:
-        modules: each module in reach, with the first one that imports it; "" for an entry.
-        files: theirs, where they have one.
-        unresolved: "importer:line: module", of every import that can fail without anybody having expected it.
-        cut: what was left out and some import asked for.
+        modules: each reachable module, with the first module that imports it; "" for an entry.
+        files: the files of these modules that have one.
+        unresolved: "importer:line: module" for every import that can fail and is not expected to.
+        cut: the names of ``left_out`` that some import needs.
     """
 
     modules: dict[str, str]
@@ -93,17 +93,17 @@ class Closure(NamedTuple):
 
 
 def closure(tree: Tree, entries: Iterable[str]) -> Closure:
-    """Follow every import from these modules on."""
+    """Follow every import, starting from these modules."""
     found = Closure({}, {}, [], set())
     queue = [("", Import(entry, 0, sure=True, guarded=False)) for entry in entries]
-    # Breadth first: the importer that is named is then the nearest to an entry. The list grows while it is read.
+    # Breadth first, so that the named importer is the nearest to an entry. The loop appends to the list.
     for importer, wanted in queue:
         for name in _packages(wanted.name):
             cut = tree.left_out(name)
             found.cut.update([cut] if cut else [])
             if cut or not tree.has(name):
-                # Expected are: what was left out by name, unless its importer cannot do without; and what is not
-                # there at all, if the importer takes that.
+                # Two failures are expected: of a module in left_out, unless the import always runs; and of a module
+                # that does not exist, if the importer catches ImportError.
                 if wanted.sure if cut else not wanted.guarded:
                     found.unresolved.append(f"{importer}:{wanted.line}: {name}")
                 break
@@ -117,13 +117,13 @@ def closure(tree: Tree, entries: Iterable[str]) -> Closure:
 
 
 def _packages(name: str) -> list[str]:
-    """Return the names of the packages around a module, the outermost first, and its own."""
+    """Return the names of the packages of a module, the outermost first, and its own name."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def read_imports(tree: Tree, name: str, file: Path) -> list[Import]:
-    """Return what the module in this file imports, in the order of its text; nothing for a compiled one."""
+    """Return the imports of the module in this file, in the order of its text; none for a compiled module."""
     if file.suffix != ".py":
         return []
     visitor = _Visitor(tree, name, name if file.name == "__init__.py" else name.rpartition(".")[0])
@@ -187,7 +187,7 @@ class _Visitor(ast.NodeVisitor):
         self._visit_all([*node.handlers, *node.orelse, *node.finalbody], conditional=True)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        # Runs when it is called, if ever.
+        # The body runs only if the function is called.
         self._visit_all(ast.iter_child_nodes(node), conditional=True)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - ast.NodeVisitor wants these names
@@ -199,10 +199,10 @@ def _names(node: ast.expr) -> set[str]:
 
 
 def _truth(test: ast.expr, name: str) -> bool | None:
-    """Return what a condition comes to in the image, or None where that depends on more than ``_FACTS``."""
+    """Return the value of a condition in the image, or None if it depends on more than ``_FACTS``."""
     facts = {**_FACTS, "__name__": name, "__builtins__": {}}
     try:
-        # Text of the very packages that the image will run; it sees the facts and no builtin.
+        # The text is from the packages that the image runs; it has access to the facts and to no builtin.
         return bool(eval(compile(ast.Expression(test), "condition", "eval"), facts))  # noqa: S307
-    except Exception:  # noqa: BLE001 - it asked for something else: that is the None
+    except Exception:  # noqa: BLE001 - the condition needs another name: the value is None
         return None

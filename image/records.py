@@ -1,4 +1,4 @@
-"""The records by which scanners know what an image holds: dpkg's, as distroless images have them, and pip's."""
+"""The records that scanners read from an image: those of dpkg, as in distroless images, and those of pip."""
 
 import csv
 import hashlib
@@ -15,31 +15,31 @@ _STATUS_D: Final = "/var/lib/dpkg/status.d"
 
 
 def debian_records(files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the records of all Debian packages that these files are from.
+    """Yield path and content of the records of the Debian packages that own these files.
 
     Args:
-        files: absolute paths in the image; a compiled module's source must be among them.
+        files: absolute paths in the image, also the source of each compiled module.
     """
     owners: dict[str, str] = {}
     for listing in sorted(_DPKG.glob("info/*.list")):
         owners |= dict.fromkeys(listing.read_text().splitlines(), listing.stem)
-    # Made from that package's files.
+    # The bundle is made from the files of this package.
     owners["/etc/ssl/certs/ca-certificates.crt"] = "ca-certificates"
-    kept: dict[str, list[str]] = {}
+    saved: dict[str, list[str]] = {}
     for path in sorted(files):
         if path in owners:
-            kept.setdefault(owners[path], []).append(path)
+            saved.setdefault(owners[path], []).append(path)
     for stanza in (_DPKG / "status").read_text().strip().split("\n\n"):
         fields = dict(re.findall(r"^([A-Za-z-]+): (.*)$", stanza, re.MULTILINE))
         name = fields["Package"]
-        paths = kept.pop(f"{name}:{fields['Architecture']}", None) or kept.pop(name, None)
+        paths = saved.pop(f"{name}:{fields['Architecture']}", None) or saved.pop(name, None)
         if paths:
             plain = [path for path in paths if Path(path).is_file() and not Path(path).is_symlink()]
             sums = [f"{_md5(path)}  {path[1:]}\n" for path in plain]
             yield f"{_STATUS_D}/{name}", f"{stanza}\n".encode()
             yield f"{_STATUS_D}/{name}.md5sums", "".join(sums).encode()
-    if kept:
-        raise SystemExit(f"dpkg has no status of {sorted(kept)}")
+    if saved:
+        raise SystemExit(f"dpkg has no status of {sorted(saved)}; check /var/lib/dpkg/status of the build stage")
 
 
 def _md5(path: str) -> str:
@@ -47,31 +47,31 @@ def _md5(path: str) -> str:
 
 
 def python_record(folder: Path, packages: Path, files: Iterable[str]) -> tuple[str, bytes]:
-    """Return path and content of a distribution's RECORD, of what the image has of it.
+    """Return path and content of a distribution's RECORD, for those of its files that the image has.
 
     Args:
-        folder: its .dist-info in the image that is being made.
+        folder: its .dist-info in the folder of the layer.
         packages: the folder of all packages.
         files: absolute paths in the image.
     """
-    there = set(files)
+    present = set(files)
     rows = list(csv.reader((packages / folder.name / "RECORD").open(newline="")))
-    kept = [row for row in rows if f"{packages}/{row[0]}" in there]
-    listed = {row[0] for row in kept}
-    return f"{packages}/{folder.name}/RECORD", _record(folder.name, kept, _compiled(listed, packages, there))
+    saved = [row for row in rows if f"{packages}/{row[0]}" in present]
+    listed = {row[0] for row in saved}
+    return f"{packages}/{folder.name}/RECORD", _record(folder.name, saved, _compiled(listed, packages, present))
 
 
 def own_record(source: Path, packages: Path, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of what an installation of ours would have as .dist-info.
+    """Yield path and content of the .dist-info files that an installation of this program has.
 
     Args:
         source: the checkout.
         packages: the folder of all packages in the image.
-        files: absolute paths in the image, of this program alone.
+        files: absolute paths of this program's files in the image.
     """
     match = re.search(r'^__version__ = "(.+)"$', (source / "sidecar/__init__.py").read_text(), re.MULTILINE)
     if match is None:
-        raise SystemExit("sidecar/__init__.py names no version")
+        raise SystemExit("sidecar/__init__.py: __version__ is missing; set it")
     folder = f"aws_oidc_sidecar-{match[1]}.dist-info"
     metadata = f"Metadata-Version: 2.4\nName: aws-oidc-sidecar\nVersion: {match[1]}\nLicense-Expression: Apache-2.0\n"
     yield f"{packages}/{folder}/METADATA", metadata.encode()
@@ -82,9 +82,9 @@ def own_record(source: Path, packages: Path, files: Iterable[str]) -> Iterator[t
     yield f"{packages}/{folder}/RECORD", _record(folder, [[name, "", ""] for name in names], [])
 
 
-def _compiled(sources: set[str], packages: Path, there: set[str]) -> list[str]:
+def _compiled(sources: set[str], packages: Path, present: set[str]) -> list[str]:
     """Return the compiled files of these sources."""
-    names = {path.removeprefix(f"{packages}/") for path in there if path.endswith(".pyc")}
+    names = {path.removeprefix(f"{packages}/") for path in present if path.endswith(".pyc")}
     return sorted(name for name in names if re.sub(r"__pycache__/(\w+)\.[^/]+$", r"\1.py", name) in sources)
 
 

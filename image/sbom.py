@@ -1,9 +1,9 @@
-"""Writes the bill of materials of an image: CycloneDX, from the records that the image itself has.
+"""Writes the bill of materials of an image in CycloneDX, from the package records in the image.
 
-    python3 -m image.sbom [ARCHIVE] [OUTPUT]        of what image.build wrote last, and beside it
+    python3 -m image.sbom [ARCHIVE] [OUTPUT]        default: the archive that image.build wrote, and the same folder
 
-Every Debian and Python package is a component, with its version and what its own records say of its licence. The form
-is https://cyclonedx.org/docs/1.6/json/; nothing in it depends on when or where it is made.
+Every Debian and Python package is a component, with its version and the licence of its own records. The format is
+https://cyclonedx.org/docs/1.6/json/; the content does not depend on the time or the machine.
 """
 
 import argparse
@@ -28,10 +28,12 @@ _OWN: Final = "aws-oidc-sidecar"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write it and return 0; 2 where there is no archive."""
+    """Write the bill of materials and return 0; 2 if there is no archive."""
     parser = argparse.ArgumentParser("python3 -m image.sbom", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("archive", type=Path, nargs="?", default=default_output(), help="default: %(default)s")
-    parser.add_argument("output", type=Path, nargs="?", help="default: beside the archive, ending in .cdx.json")
+    parser.add_argument(
+        "output", type=Path, nargs="?", help="default: the path of the archive with the suffix .cdx.json"
+    )
     given = parser.parse_args(arguments)
     output = given.output or given.archive.with_suffix(".cdx.json")
     try:
@@ -60,7 +62,7 @@ def document(archive: Archive) -> dict[str, Any]:
 
 
 def components(archive: Archive) -> list[tuple[dict[str, Any], list[str]]]:
-    """Return all packages, by purl, each with the absolute paths that its record lists."""
+    """Return all packages, sorted by purl, each with the absolute paths that its record lists."""
     files = {file.path: file for file in archive.files()}
     distribution = _fields(_text(files["/usr/lib/os-release"]), "=")
     found = []
@@ -76,12 +78,12 @@ def components(archive: Archive) -> list[tuple[dict[str, Any], list[str]]]:
 def _debian(file: File, files: dict[str, File], distribution: str) -> tuple[dict[str, Any], list[str]]:
     fields = _fields(_text(file), ": ")
     name, version = fields["Package"], fields["Version"]
-    # Advisories of Debian are about source packages: the name, and the version where it is another.
+    # Advisories of Debian name source packages: their name, and their version if it differs.
     source = quote(re.sub(r" \((.*)\)", r"@\1", fields.get("Source", name)), safe="")
     qualifiers = f"arch={fields['Architecture']}&distro={distribution}&upstream={source}"
     component = _component(name, version, f"pkg:deb/debian/{name}@{quote(version, safe='')}?{qualifiers}")
     copyright_file = _follow(files, f"/usr/share/doc/{name}/copyright")
-    # https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/; files in no form stay without a licence.
+    # https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/; a file in another format gives no licence.
     if copyright_file and _text(copyright_file).startswith("Format:"):
         short = {match.strip() for match in re.findall(r"^License: *(\S.*)$", _text(copyright_file), re.MULTILINE)}
         component["licenses"] = [{"license": {"name": text}} for text in sorted(short)]
@@ -94,7 +96,7 @@ def _python(file: File, files: dict[str, File], packages: str) -> tuple[dict[str
     name, version = str(metadata["Name"]), str(metadata["Version"])
     component = _component(name, version, f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{quote(version)}")
     classified = [text for text in metadata.get_all("Classifier", []) if text.startswith("License :: ")]
-    # The authors' own words: which licence "BSD License" means is not ours to guess.
+    # The text of the authors: it does not say which licence "BSD License" is.
     named = [text.rpartition(" :: ")[2] for text in classified] or [str(metadata["License"]).partition("\n")[0]]
     expression = metadata["License-Expression"]
     component["licenses"] = (
@@ -114,7 +116,7 @@ def _fields(text: str, separator: str) -> dict[str, str]:
 
 
 def _follow(files: dict[str, File], path: str) -> File | None:
-    """Return the file at a path whose last folder may be a link beside it."""
+    """Return the file at a path; the last folder of the path can be a link to a folder next to it."""
     folder, _, name = path.rpartition("/")
     link = files.get(folder)
     if link and link.info.issym():

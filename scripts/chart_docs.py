@@ -1,15 +1,15 @@
-"""Writes the README table and the values.schema.json of each chart from its values.yaml; ``--check`` finds drift.
+"""Writes the README tables and the values.schema.json of each chart from its values.yaml.
 
-python scripts/chart_docs.py           write them
-python scripts/chart_docs.py --check   exit 7 and name the ones that differ
+python scripts/chart_docs.py           write the files
+python scripts/chart_docs.py --check   exit 7 and print the names of files that differ
 
 The comments above a key of values.yaml are the source, in the notation of the helm-docs and helm-schema tools:
 
-``# --`` and the lines after it are the description. A key that has one is documented as a whole; one that has none is a
-    section, and each key in it needs one.
-``# @schema``, lines of YAML, ``# @schema``: what the JSON schema of the key says besides its type, which is that of
-    the default, and its description.
-``# @schema.root``, the same for the whole file; each of its ``$defs`` with described properties is a table of its own.
+``# --`` and the lines after it are the description. A key with a description is one row; a key without one is a
+    section, and each key in it needs a description.
+``# @schema``, lines of YAML, ``# @schema``: members of the key's JSON schema other than its type, which is that of the
+    default, and its description.
+``# @schema.root``, the same for the whole file; each of its ``$defs`` with described properties gets its own table.
 """
 
 import json
@@ -34,17 +34,17 @@ _TYPES: Final = {bool: "boolean", int: "integer", str: "string", list: "array", 
 
 
 class ValuesError(Exception):
-    """A values.yaml that cannot be documented: the place, and what is wrong."""
+    """A values.yaml that cannot be documented; the text has the line and the error."""
 
 
 class Value(NamedTuple):
     """One documented key.
 
     Attributes:
-        path: its keys from the top.
-        default: as in the file.
+        path: the keys from the top of the file.
+        default: the default in the file.
         text: the description, on one line.
-        schema: what the file says of it.
+        schema: the key's JSON schema in the file.
     """
 
     path: tuple[str, ...]
@@ -54,7 +54,7 @@ class Value(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What a values.yaml says: its keys in their order, and the schema of the whole."""
+    """The content of a values.yaml: its keys in their order, and the schema of the file."""
 
     values: list[Value]
     root: Json
@@ -67,7 +67,7 @@ class _Comment(NamedTuple):
 
 
 def read_values(text: str) -> Values:
-    """Return what a values.yaml says.
+    """Parse a values.yaml.
 
     Raises:
         ValuesError: a key has no description, or a block does not end.
@@ -75,7 +75,7 @@ def read_values(text: str) -> Values:
     defaults, values, root = yaml.safe_load(text), list[Value](), Json()
     above: list[str] = []
     path: list[str] = []
-    inside = -1  # the indentation of a key that is documented as a whole, while its lines go on
+    inside = -1  # the indentation of a key with a description, during its lines
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("#"):
             above.append(line.lstrip().removeprefix("#").removeprefix(" "))
@@ -102,8 +102,8 @@ def read_values(text: str) -> Values:
 
 
 def _comment(lines: list[str], number: int) -> _Comment:
-    """Take the comment above a line apart."""
-    told: list[str] = []
+    """Parse the comment above a line."""
+    description: list[str] = []
     blocks: dict[str, list[str]] = {"@schema": [], "@schema.root": []}
     block = ""
     described = False
@@ -117,22 +117,22 @@ def _comment(lines: list[str], number: int) -> _Comment:
             block = line.strip()
         elif line.startswith("-- ") or described:
             described = True
-            told.append(line.removeprefix("-- ").strip())
+            description.append(line.removeprefix("-- ").strip())
     if block:
-        raise ValuesError(f"line {number}: {block} does not end; write it once more")
+        raise ValuesError(f"line {number}: {block} has no end; write it again after the block")
     schema, root = (yaml.safe_load("\n".join(blocks[name])) or {} for name in blocks)
-    return _Comment(" ".join(told), schema, root)
+    return _Comment(" ".join(description), schema, root)
 
 
 def schema_of(values: Values, dependencies: list[str]) -> Json:
-    """Return the JSON schema, draft 2020-12; it knows no key but those, the dependencies' and `global`."""
+    """Return the JSON schema, draft 2020-12; it allows these keys, those of dependencies, and `global`."""
     top = _object({})
     for value in values.values:
         at = top
         for key in value.path[:-1]:
             at = at["properties"].setdefault(key, _object({}))
         at["properties"][value.path[-1]] = _leaf(value)
-    # Helm puts the values of dependencies beside ours, and `global` where we are one.
+    # Helm adds the values of dependencies, and `global` if the chart is a dependency.
     top["properties"] |= {name: {"type": "object"} for name in (*dependencies, "global")}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | top | values.root
 
@@ -174,10 +174,10 @@ def _cell(text: str) -> str:
 
 
 def made(chart: Path) -> dict[Path, str]:
-    """Return {file: text} of what belongs to a chart.
+    """Return {file: text} of the generated files of a chart.
 
     Raises:
-        ValuesError: its values.yaml cannot be documented, or its README has no place for the tables.
+        ValuesError: its values.yaml cannot be documented, or its README has no markers for the tables.
     """
     try:
         values = read_values((chart / "values.yaml").read_text("utf-8"))
@@ -189,7 +189,7 @@ def made(chart: Path) -> dict[Path, str]:
     before, begin, rest = readme.read_text("utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValuesError(f"{chart.name}/README.md: has no place for the tables; write {BEGIN} and {END}")
+        raise ValuesError(f"{chart.name}/README.md: has no markers for the tables; write {BEGIN} and {END}")
     return {
         chart / "values.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
         readme: f"{before}{BEGIN}\n\n{tables(values)}\n\n{END}{after}",
@@ -197,7 +197,7 @@ def made(chart: Path) -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check everything; return the exit code."""
+    """Write or check the files; return the exit code."""
     drifted = []
     for name in CHARTS:
         for path, text in made(ROOT / name).items():

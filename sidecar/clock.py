@@ -1,8 +1,8 @@
-"""The only reader of time.
+"""Reads the time for all modules but ``shim``; `make lint` finds others that read it.
 
-Wall time is what AWS and the clients compare expiry with; it can be stepped in either direction. Monotonic
-time cannot be stepped, but means nothing to anyone else. So every decision about remaining life takes both,
-and names say which they hold: ``..._at`` is wall, ``deadline`` and ``..._mono`` are monotonic.
+AWS and the clients compare an expiration with wall time, which can be stepped in both directions. Monotonic time cannot
+be stepped, but is valid in this process alone. So each decision about a remaining lifetime uses both, and names say
+which one they hold: ``..._at`` is wall time, ``deadline`` and ``..._mono`` are monotonic.
 """
 
 import time
@@ -12,7 +12,7 @@ __all__ = ("Clock", "Instant", "SystemClock")
 
 
 class Instant(NamedTuple):
-    """One moment on both clocks; a tuple, since one is made for every request.
+    """One time on both clocks; a tuple, since one is made for every request.
 
     Attributes:
         wall: seconds since 1970-01-01T00:00:00Z.
@@ -24,16 +24,16 @@ class Instant(NamedTuple):
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Gives the current time."""
 
     def now(self) -> Instant:
-        """Return the present moment; never raises."""
+        """Return the current time; never raises."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of this machine."""
 
     def now(self) -> Instant:
-        """Return the present moment; never raises."""
+        """Return the current time; never raises."""
         return Instant(time.time(), time.monotonic())  # noqa: TID251 - the one place that reads time

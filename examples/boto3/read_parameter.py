@@ -1,4 +1,4 @@
-"""An application that knows nothing of us: plain boto3, as anyone writes it.
+"""An application without code for the sidecar: plain boto3.
 
 python read_parameter.py /demo/demo/image-id
 """

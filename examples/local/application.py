@@ -1,4 +1,4 @@
-"""An application that runs all along, so that one sees whether it ever fails."""
+"""An application that runs during the whole demo, so that each of its errors is seen."""
 
 import subprocess
 import sys
@@ -11,10 +11,10 @@ EXAMPLES = Path(__file__).parent.parent
 
 
 class LongRunning:
-    """``examples/boto3/long_running.py`` in a process of its own.
+    """``examples/boto3/long_running.py`` in its own process.
 
     Args:
-        parameter: what it reads, again and again.
+        parameter: the name of the parameter that it reads repeatedly.
         environment: all of its variables.
 
     Attributes:
@@ -35,13 +35,13 @@ class LongRunning:
             self.signed_by.append(line.split()[1])
 
     def errors(self) -> str:
-        """Return what ended it, or "" while it runs."""
+        """Return its standard error after it has ended, or "" while it runs."""
         if self.process.poll() is None:
             return ""
-        return (self.process.stderr.read() if self.process.stderr else "") or "it ended"
+        return (self.process.stderr.read() if self.process.stderr else "") or "the application ended"
 
     def stop(self) -> tuple[int, str]:
-        """End it; return its exit status and what it wrote to standard error."""
+        """Stop it; return its exit status and its standard error."""
         _, errors = self.process.communicate(timeout=10)
         self._reader.join()
         return self.process.returncode, errors

@@ -1,4 +1,4 @@
-"""The strict AWS: one URL for STS, IAM and SSM, in front of moto."""
+"""The strict AWS: one URL for STS, IAM and SSM, in front of moto, which holds the state."""
 
 import json
 import re
@@ -11,6 +11,8 @@ from typing import Self
 
 from examples.local.clock import Clock, system_clock
 from examples.local.control import CONTROL_PREFIX, Control
+from examples.local.denials import check_denials
+from examples.local.errors import AwsError, Reason
 from examples.local.faults import FaultKind, Faults
 from examples.local.iam_view import IamView
 from examples.local.idp import TIMEOUT_SECONDS, ConnectTo, ProviderClient
@@ -18,12 +20,12 @@ from examples.local.limits import check_provider
 from examples.local.loopback import LOOPBACK, LoopbackHandler, LoopbackServer
 from examples.local.moto_backend import ACCOUNT_ID, REGION, MotoBackend
 from examples.local.pki import Authority, server_context
-from examples.local.records import Caller, CallLog, CallRecord, KeyRing, KeySet
-from examples.local.refusals import Reason, Refused
+from examples.local.quotas import Quotas, check_change
+from examples.local.records import AccessKey, Caller, CallLog, CallRecord, KeyRing
 from examples.local.signature import authenticate
 from examples.local.sts import SecurityTokenService
 from examples.local.verify import TokenVerifier
-from examples.local.wire import HttpRequest, HttpResponse, Operation, empty_success, refusal
+from examples.local.wire import HttpRequest, HttpResponse, Operation, empty_success, error_response
 
 _MAX_BODY = 1 << 20
 _READ_ONLY = re.compile(r"(Get|List|Simulate|Generate)[A-Z]")
@@ -35,14 +37,14 @@ _GARBAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welco
 class Aws:
     """STS, IAM and SSM of one account, over HTTP at `url` and over TLS at `tls_url`.
 
-    Every request is judged before moto sees it: AssumeRoleWithWebIdentity by its token, everything else by its
-    signature and, for an issued set, by the permission policies of its role.
+    Each request is checked before it is forwarded to moto: AssumeRoleWithWebIdentity by its token; each other
+    operation by its signature and, for issued credentials, by the permission policies of their role.
 
     Args:
-        clock: wall time in seconds, for tokens, for the life of issued sets, and for IAM's propagation.
-        connect_to: where identity providers really are; read at each call, so entries can be added later.
+        clock: wall time in seconds, for tokens, for the lifetime of issued credentials, and for IAM's propagation.
+        connect_to: the addresses that serve identity providers; read at each call, so entries can be added later.
         authority: the CA of the TLS certificate (for `localhost`, 127.0.0.1 and `address`).
-        address: where both URLs are; another one than loopback only in a network namespace of one's own.
+        address: the address of both URLs; use another than loopback only in a separate network namespace.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Aws:
         self.connect_to: ConnectTo = {} if connect_to is None else connect_to
         self.faults = Faults()
         self.identity_providers = ProviderClient(self.connect_to)
-        self.admin = KeySet(
+        self.admin = AccessKey(
             access_key_id="AKIA" + secrets.token_hex(8).upper(),
             secret_access_key=secrets.token_urlsafe(30),
             session_token="",
@@ -67,10 +69,11 @@ class Aws:
         )
         self.account_id = ACCOUNT_ID
         self.region = REGION
+        self.quotas = Quotas()
         self._calls = CallLog()
         self._keys = KeyRing(self.admin)
         self._moto = MotoBackend()
-        self._iam = IamView(clock)
+        self._iam = IamView(clock, self._moto.snapshot)
         self._verifier = TokenVerifier(self.identity_providers, clock)
         self._sts = SecurityTokenService(self._moto, self._iam, self._verifier, self._keys, clock)
         self._closing = threading.Event()
@@ -97,7 +100,7 @@ class Aws:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop everything and join every thread."""
+        """Stop all parts and join their threads."""
         self._closing.set()
         for server in self._servers:
             server.close()
@@ -105,59 +108,68 @@ class Aws:
 
     @property
     def url(self) -> str:
-        """The endpoint URL of every service: http://127.0.0.1:PORT, by default."""
+        """The endpoint URL of all services: http://127.0.0.1:PORT, by default."""
         return f"http://{self._address}:{self._servers[0].server_port}"
 
     @property
     def tls_url(self) -> str:
-        """The same over TLS: https://localhost:PORT, by default, by the CA in `ca_pem`."""
+        """The endpoint URL over TLS: https://localhost:PORT, by default; `ca_pem` verifies its certificate."""
         host = "localhost" if self._address == LOOPBACK else self._address
         return f"https://{host}:{self._servers[1].server_port}"
 
     @property
-    def grant_seconds(self) -> float | None:
-        """Grant at most this long; None grants what is asked for."""
-        return self._sts.grant_seconds
+    def max_lifetime_seconds(self) -> float | None:
+        """The maximum lifetime of issued credentials in seconds; None applies the requested DurationSeconds."""
+        return self._sts.max_lifetime_seconds
 
-    @grant_seconds.setter
-    def grant_seconds(self, seconds: float | None) -> None:
-        self._sts.grant_seconds = seconds
+    @max_lifetime_seconds.setter
+    def max_lifetime_seconds(self, seconds: float | None) -> None:
+        self._sts.max_lifetime_seconds = seconds
 
     @property
     def propagation_seconds(self) -> float:
-        """How long the next IAM changes take to reach STS and permissions, by `clock`; AWS takes 0 to about 15 s."""
+        """Seconds, by `clock`, until later IAM changes affect STS and permissions; at AWS 0 to about 15 s."""
         return self._iam.propagation_seconds
 
     @propagation_seconds.setter
     def propagation_seconds(self, seconds: float) -> None:
         self._iam.propagation_seconds = seconds
 
+    def make_iam_older(self, seconds: float) -> None:
+        """Move the CreateDate of all providers and roles back by `seconds`."""
+        self._moto.make_older(seconds)
+
     def calls(self, operation: str | None = None) -> tuple[CallRecord, ...]:
-        """Return the calls to STS since the last reset, oldest first; of one operation where it is given."""
+        """Return the calls to STS since the last reset, oldest first; with `operation`, only its calls."""
         return tuple(call for call in self._calls.all() if operation in (None, call.operation))
 
-    def issued(self) -> tuple[KeySet, ...]:
-        """Return every set issued since the last reset, oldest first."""
+    def invalidate_credentials(self) -> None:
+        """Make all issued credentials unknown, as AWS does for those of a role that was deleted."""
+        self._keys.clear()
+
+    def issued(self) -> tuple[AccessKey, ...]:
+        """Return the credentials issued since the last reset, oldest first."""
         return self._keys.issued()
 
     def reset(self) -> None:
-        """Forget state, faults, calls, issued sets and settings; the admin key and the ports stay."""
+        """Delete state, faults, calls, issued credentials and settings; the admin key and the ports stay."""
         self.faults.clear()
         self._calls.clear()
         self._keys.clear()
         self._verifier.forget_keys()
         self._moto.reset()
         self._iam.clear()
-        self.grant_seconds = None
+        self.max_lifetime_seconds = None
+        self.quotas = Quotas()
         self.identity_providers.public_cas = ()
         self.identity_providers.timeout_seconds = TIMEOUT_SECONDS
 
     def respond(self, request: HttpRequest) -> HttpResponse | None:
-        """Return the answer to one request, or None for a connection to be cut."""
+        """Return the response to one request, or None when the connection must be closed without a response."""
         operation = Operation.of(request)
         service = operation.service
-        outcome = "ok"
-        faults = self.faults.strike(service=service, operation=operation.name)
+        outcome, begun = "ok", self._calls.begin()
+        faults = self.faults.hits(service=service, operation=operation.name)
         if FaultKind.SLOW in faults:
             self._closing.wait(faults[FaultKind.SLOW].seconds)
         response: HttpResponse | None
@@ -165,29 +177,29 @@ class Aws:
             if FaultKind.DOWN in faults:
                 outcome, response = "fault:down", None
             else:
-                response = self._judge(request, operation, faults)
-                outcome = _spoiled(faults) or "ok"
-        except Refused as refused:
-            outcome, response = refused.code, refusal(refused, service)
+                response = self._process(request, operation, faults)
+                outcome = _corruption(faults) or "ok"
+        except AwsError as error:
+            outcome, response = error.code, error_response(error, service)
         if service == "sts":
             session_name = operation.parameters.get("RoleSessionName", "")[:64]
-            self._calls.add(CallRecord(self.clock(), operation.name, outcome, session_name))
+            self._calls.add(CallRecord(self.clock(), operation.name, outcome, session_name), begun)
         return response
 
-    def _judge(self, request: HttpRequest, operation: Operation, faults: Mapping[FaultKind, object]) -> HttpResponse:
+    def _process(self, request: HttpRequest, operation: Operation, faults: Mapping[FaultKind, object]) -> HttpResponse:
         web_identity = (operation.service, operation.name) == ("sts", "AssumeRoleWithWebIdentity")
-        if FaultKind.REFUSE_5XX in faults:
-            raise Refused(Reason.UNAVAILABLE)
+        if FaultKind.SERVICE_UNAVAILABLE in faults:
+            raise AwsError(Reason.UNAVAILABLE)
         if FaultKind.THROTTLE in faults:
-            raise Refused(Reason.THROTTLED)
+            raise AwsError(Reason.THROTTLED)
         if FaultKind.GARBAGE in faults:
             return HttpResponse(200, {"Content-Type": "text/html"}, _GARBAGE)
         if web_identity and FaultKind.IDP_COMMUNICATION_ERROR in faults:
-            raise Refused(Reason.IDP_COMMUNICATION)
+            raise AwsError(Reason.IDP_COMMUNICATION)
         if FaultKind.REGION_DISABLED in faults:
-            raise Refused(Reason.REGION_DISABLED, region=REGION)
+            raise AwsError(Reason.REGION_DISABLED, region=REGION)
         if FaultKind.POLICY_TOO_LARGE in faults:
-            raise Refused(Reason.POLICY_TOO_LARGE)
+            raise AwsError(Reason.POLICY_TOO_LARGE)
         if web_identity:
             response = self._sts.assume_role_with_web_identity(operation.parameters, faults)
         else:
@@ -200,31 +212,35 @@ class Aws:
     def _signed(self, request: HttpRequest, operation: Operation, faults: Mapping[FaultKind, object]) -> HttpResponse:
         service, name = operation.service, operation.name
         if not service:
-            raise Refused(Reason.INVALID_ACTION, action=name, version=operation.version)
+            raise AwsError(Reason.INVALID_ACTION, action=name, version=operation.version)
         signer = authenticate(request, service, self._keys, self.clock)
         if service == "sts":
             if name == "AssumeRole":
                 return self._sts.assume_role(operation.parameters, signer, faults)
             if name != "GetCallerIdentity":  # which needs no permission
-                raise Refused(Reason.INVALID_ACTION, action=name, version=operation.version)
+                raise AwsError(Reason.INVALID_ACTION, action=name, version=operation.version)
             return self._moto.forward(request)
         action, resource = f"{service}:{name}", _resource(operation, request)
         if not self._sts.may(signer.caller, action, resource):
             reason = Reason.NOT_AUTHORIZED_JSON if service == "ssm" else Reason.NOT_AUTHORIZED
-            raise Refused(reason, user=signer.caller.arn, action=action, resource=resource)
+            raise AwsError(reason, user=signer.caller.arn, action=action, resource=resource)
+        check_denials(faults, user=signer.caller.arn, action=action, resource=resource)
         if name in _CHECKED:
             check_provider(operation.parameters)
+        if name == "GetAccountSummary":
+            self._moto.set_quotas(self.quotas)
         if service != "iam" or _READ_ONLY.match(name):
             return self._moto.forward(request)
         return self._change_iam(request, operation)
 
     def _change_iam(self, request: HttpRequest, operation: Operation) -> HttpResponse:
-        # One change at a time, so that a later snapshot is never followed by an earlier one.
+        # One change at a time, so that an older snapshot never replaces a newer one.
         with self._iam_lock:
-            ours = operation.name in _CLIENT_ID_CHANGES
-            response = self._change_client_ids(operation) if ours else self._moto.forward(request)
+            check_change(operation, self.quotas, self._moto, account=self.account_id)
+            client_ids = operation.name in _CLIENT_ID_CHANGES
+            response = self._change_client_ids(operation) if client_ids else self._moto.forward(request)
             if response.status < HTTPStatus.BAD_REQUEST:
-                self._iam.changed(self._moto.snapshot())
+                self._iam.changed()
         return response
 
     def _change_client_ids(self, operation: Operation) -> HttpResponse:
@@ -232,7 +248,7 @@ class Aws:
         try:
             self._moto.change_client_ids(operation.name, arn, operation.parameters.get("ClientID", ""))
         except KeyError as error:
-            raise Refused(Reason.NO_SUCH_PROVIDER, arn=arn) from error
+            raise AwsError(Reason.NO_SUCH_PROVIDER, arn=arn) from error
         return empty_success(operation)
 
     def _handler(self) -> type[LoopbackHandler]:
@@ -259,27 +275,25 @@ class Aws:
         return Handler
 
 
-def _spoiled(faults: Mapping[FaultKind, object]) -> str | None:
-    """Return the outcome of an answer that a fault spoiled, or None."""
-    lies = (
+def _corruption(faults: Mapping[FaultKind, object]) -> str | None:
+    """Return the outcome of a response that a fault corrupted, or None."""
+    corrupting = (
         FaultKind.GARBAGE,
         FaultKind.TRUNCATED,
-        FaultKind.EXPIRED_SET,
+        FaultKind.EXPIRED_CREDENTIALS,
         FaultKind.FAR_EXPIRY,
         FaultKind.EMPTY_SECRET,
         FaultKind.MISSING_FIELD,
     )
-    return next((f"fault:{kind}" for kind in lies if kind in faults), None)
+    return next((f"fault:{kind}" for kind in corrupting if kind in faults), None)
 
 
 def _resource(operation: Operation, request: HttpRequest) -> str:
-    """Return the ARN that a call is about: one parameter's where it names one, `*` for everything else."""
+    """Return the resource of a call: the ARN of the parameter that it names, else `*`."""
     if operation.service != "ssm":
         return "*"
     try:
         name = json.loads(request.body).get("Name")
     except (ValueError, AttributeError):
         name = None
-    if not isinstance(name, str):
-        return "*"
-    return f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{name.removeprefix('/')}"
+    return f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{name.removeprefix('/')}" if isinstance(name, str) else "*"

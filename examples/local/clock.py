@@ -1,4 +1,4 @@
-"""Wall time as an argument, and a clock that tests can move."""
+"""Wall time as an argument, and a clock that a test can move."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ Clock = Callable[[], float]
 
 def system_clock() -> float:
     """Return the real wall time in seconds since the Unix epoch."""
-    return time.time()  # noqa: TID251 - the local world's only reader of real time; all else takes a Clock
+    return time.time()  # noqa: TID251 - here the local world reads real time; the other parts take a Clock
 
 
 class MovableClock:
     """Real time plus an offset that tests set. Safe to call and to move from any thread.
 
     Args:
-        base: the clock underneath, in seconds since the Unix epoch.
+        base: the clock that the offset is added to, in seconds since the Unix epoch.
     """
 
     def __init__(self, base: Clock = system_clock) -> None:

@@ -15,11 +15,11 @@ CONTROL_PREFIX = "/_local/"
 
 
 class Control:
-    """Answers requests on the control path.
+    """Responds to requests on the control path.
 
     Args:
-        faults: what is shown and changed.
-        calls: what is shown.
+        faults: the faults that it shows and changes.
+        calls: the calls that it shows.
     """
 
     def __init__(self, faults: Faults, calls: CallLog) -> None:
@@ -27,7 +27,7 @@ class Control:
         self._calls = calls
 
     def respond(self, request: HttpRequest) -> HttpResponse:
-        """Return the answer: 200 with the state after the request, 400 with what is wrong, 404 or 415."""
+        """Return the response: 200 with the state after the request, 400 with the error, 404 or 415."""
         name = request.target.removeprefix(CONTROL_PREFIX)
         if name == "calls" and request.method == "GET":
             return _json(200, {"calls": [asdict(call) for call in self._calls.all()]})
@@ -36,7 +36,7 @@ class Control:
         if request.method == "DELETE":
             self._faults.clear()
         if request.method == "POST":
-            # A web page cannot send this type to another origin without asking first (CORS).
+            # A web page cannot send this type to another origin without a preflight request (CORS).
             if request.header("content-type") != "application/json":
                 return _json(415, {"error": "Content-Type: application/json"})
             try:

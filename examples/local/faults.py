@@ -1,4 +1,4 @@
-"""What the local AWS can be told to do wrong, at run time and from any thread."""
+"""The faults that the local AWS can inject, at run time and from any thread."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -7,25 +7,37 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """One way to misbehave. The value is the name in the JSON control path."""
+    """One kind of fault. The value is its name in the JSON of the control path."""
 
     DOWN = "down"
-    """Close the connection without an answer."""
-    REFUSE_5XX = "refuse_5xx"
-    """Answer 503 ServiceUnavailable."""
+    """Close the connection without a response."""
+    SERVICE_UNAVAILABLE = "service_unavailable"
+    """Respond 503 ServiceUnavailable."""
     SLOW = "slow"
-    """Wait `seconds` before the work begins."""
+    """Wait `seconds` before the request is processed."""
     THROTTLE = "throttle"
-    """Answer 400 Throttling."""
+    """Respond 400 Throttling."""
     IDP_COMMUNICATION_ERROR = "idp_communication_error"
-    """Answer 400 IDPCommunicationError; AssumeRoleWithWebIdentity only."""
+    """Respond 400 IDPCommunicationError; AssumeRoleWithWebIdentity only."""
     REGION_DISABLED = "region_disabled"
-    """Answer 403 RegionDisabledException, as where an account has switched a region off."""
+    """Respond 403 RegionDisabledException, as AWS does when the account has disabled the region."""
     POLICY_TOO_LARGE = "policy_too_large"
-    """Answer 400 PackedPolicyTooLarge; how STS packs is not public, so nothing here can judge by size."""
+    """Respond 400 PackedPolicyTooLarge; how STS packs policies is not public, so the size is not computed here."""
+    DENIED = "denied"
+    """Respond 403 AccessDenied although the trust policy allows the call, without naming the policy that denies it."""
+    DENIED_BY_RCP = "denied_by_rcp"
+    """Respond 403 AccessDenied and name a resource control policy, as AWS does within one organization."""
+    DENIED_BY_ENDPOINT_POLICY = "denied_by_endpoint_policy"
+    """Respond 403 AccessDenied and name a VPC endpoint policy."""
+    DENIED_BY_SCP = "denied_by_scp"
+    """Respond 403 AccessDenied to a signed request, and name a service control policy."""
+    DENIED_BY_BOUNDARY = "denied_by_boundary"
+    """Respond 403 AccessDenied to a signed request, and name a permissions boundary."""
+    DENIED_BY_SESSION_POLICY = "denied_by_session_policy"
+    """Respond 403 AccessDenied to a signed request, and name a session policy."""
     STALE_JWKS = "stale_jwks"
-    """Use the key set last fetched from an issuer, where there is one, instead of fetching."""
-    EXPIRED_SET = "expired_set"
+    """Use the key set (JWKS) last fetched from the issuer, if there is one, instead of fetching it."""
+    EXPIRED_CREDENTIALS = "expired_credentials"
     """Succeed with an Expiration an hour ago."""
     EMPTY_SECRET = "empty_secret"  # noqa: S105 - the name of a fault
     """Succeed with an empty SecretAccessKey."""
@@ -34,13 +46,13 @@ class FaultKind(StrEnum):
     FAR_EXPIRY = "far_expiry"
     """Succeed with an Expiration in the year 9999."""
     GARBAGE = "garbage"
-    """Answer 200 with an HTML page, as a captive portal does."""
+    """Respond 200 with an HTML page, as a captive portal does."""
     TRUNCATED = "truncated"
-    """Answer 200 with the first half of the XML."""
+    """Respond 200 with the first half of the XML."""
 
 
 class Scope(StrEnum):
-    """Which calls a fault hits. The value is the name in the JSON control path."""
+    """The calls that a fault applies to. The value is its name in the JSON of the control path."""
 
     WEB_IDENTITY = "web_identity"
     STS = "sts"
@@ -49,13 +61,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault in force.
+    """One active fault.
 
     Attributes:
         kind: what happens.
-        scope: to which calls.
-        seconds: for `SLOW` alone.
-        times: how many calls it hits before it is over; None is until cleared.
+        scope: the calls that it applies to.
+        seconds: the delay of `SLOW`; other faults ignore it.
+        times: the number of calls that it applies to before it ends; None means until cleared.
     """
 
     kind: FaultKind
@@ -68,7 +80,7 @@ class Fault:
         """Return the fault that a JSON object describes, with the attribute names as keys.
 
         Raises:
-            ValueError: an unknown key, kind or scope, or a number that is none.
+            ValueError: an unknown key, kind or scope, or `seconds` or `times` is not a number.
         """
         unknown = set(fields) - {"kind", "scope", "seconds", "times"}
         if unknown:
@@ -76,7 +88,7 @@ class Fault:
             raise ValueError(message)
         seconds, times = fields.get("seconds", 0.0), fields.get("times")
         if not isinstance(seconds, int | float) or not (times is None or isinstance(times, int)):
-            message = "seconds and times are numbers"
+            message = "seconds must be a number and times an integer or null"
             raise ValueError(message)
         return cls(
             FaultKind(str(fields.get("kind"))), Scope(str(fields.get("scope", Scope.STS))), float(seconds), times
@@ -84,24 +96,24 @@ class Fault:
 
 
 class Faults:
-    """The faults in force. At most one of each kind; setting a kind again replaces it."""
+    """The active faults, at most one of each kind; setting a kind again replaces it. Thread safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: dict[FaultKind, Fault] = {}
 
     def set(self, kind: FaultKind, *, scope: Scope = Scope.STS, seconds: float = 0.0, times: int | None = None) -> None:
-        """Put a fault in force; the arguments are the attributes of `Fault`."""
+        """Activate a fault; the arguments are the attributes of `Fault`."""
         self.replace([*self.active(), Fault(kind, scope, seconds, times)])
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Put exactly these faults in force."""
+        """Replace all active faults by these."""
         replacement = {fault.kind: fault for fault in faults}
         with self._lock:
             self._faults = replacement
 
     def clear(self, kind: FaultKind | None = None) -> None:
-        """Take one kind of fault back, or all of them."""
+        """Deactivate one kind of fault, or all of them."""
         with self._lock:
             if kind is None:
                 self._faults = {}
@@ -109,12 +121,12 @@ class Faults:
                 self._faults.pop(kind, None)
 
     def active(self) -> tuple[Fault, ...]:
-        """Return the faults in force."""
+        """Return the active faults."""
         with self._lock:
             return tuple(self._faults.values())
 
-    def strike(self, *, service: str, operation: str) -> dict[FaultKind, Fault]:
-        """Return the faults that hit this call, and count the call against each of them."""
+    def hits(self, *, service: str, operation: str) -> dict[FaultKind, Fault]:
+        """Return the faults that apply to this call, and count the call for each of them."""
         with self._lock:
             hits = {
                 kind: fault

@@ -1,8 +1,8 @@
-"""pytest fixtures of the local world; a conftest imports what it wants from here.
+"""pytest fixtures of the local world; a conftest imports the ones that it needs.
 
     from examples.local.fixtures import fresh_world, world  # in conftest.py
 
-`world` starts one World for the whole session, `fresh_world` is the same one, emptied before the test that takes it.
+`world` starts one World for the session; `fresh_world` is the same World, reset before the test that uses it.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from examples.local.world import World
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    """The session's only World: moto keeps its state per process. Tests take `fresh_world`."""
+    """The World of the session: moto keeps its state per process. Tests use `fresh_world`."""
     with World() as running:
         yield running
 

@@ -1,12 +1,13 @@
-"""How STS reads an identity provider: HTTPS, five seconds, and the thumbprint rule.
+"""How STS reads an identity provider: HTTPS to a public host, five seconds for all, and the thumbprint rule.
 
-The rule, in IAM's words in the model of CreateOpenIDConnectProvider: a library of trusted root CAs verifies the
-endpoint; only where the certificate is not signed by one of these do the thumbprints decide. In practice any
-certificate of the served chain counts, and a CA that is not sent cannot
+The rule, from the model of CreateOpenIDConnectProvider: a library of trusted root CAs verifies the endpoint; when
+none of them signed the certificate, the thumbprints verify it. In practice a thumbprint matches any certificate of the
+served chain, and never a CA certificate that the server does not send
 (https://github.com/aws/containers-roadmap/issues/2031).
 """
 
 import http.client
+import ipaddress
 import json
 import socket
 import ssl
@@ -14,95 +15,114 @@ from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from examples.local.clock import Clock, system_clock
+from examples.local.errors import AwsError, Reason
 from examples.local.pki import thumbprint
-from examples.local.refusals import Reason, Refused
 
 # https://repost.aws/knowledge-center/iam-sts-invalididentitytoken
 TIMEOUT_SECONDS = 5.0
 _MAX_BODY = 1 << 20
+_PRIVATE_DOMAINS = {"svc", "local", "localhost", "internal", "intranet", "private", "corp", "home", "lan"}
 _HTTPS_PORT = 443
 
 ConnectTo = MutableMapping[tuple[str, int], tuple[str, int]]
-"""{(host, port) in a URL: (address, port) that answers for it}. A host that is not in it cannot be reached."""
+"""{(host, port) in a URL: (address, port) of its server}. A host that is not in it cannot be reached."""
 
 
 class ProviderClient:
     """Fetches JSON documents from identity providers. Safe for use by several threads.
 
     Args:
-        connect_to: where hosts really are; read at each call. Nothing outside it is ever contacted.
-        timeout_seconds: for connecting and for each read.
+        connect_to: the addresses of hosts; read at each call. Other addresses are never contacted.
+        timeout_seconds: for all steps of all documents of one exchange.
+        clock: seconds, for this time.
     """
 
-    def __init__(self, connect_to: ConnectTo, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, connect_to: ConnectTo, *, timeout_seconds: float = TIMEOUT_SECONDS, clock: Clock = system_clock
+    ) -> None:
         self._connect_to = connect_to
+        self._clock = clock
         self.timeout_seconds = timeout_seconds
         self.public_cas: tuple[str, ...] = ()
-        """The "public" CAs, PEM. Where a chain ends in one of them, thumbprints are not looked at."""
+        """The "public" CAs, PEM. When one of them verifies the chain, the thumbprints are not checked."""
 
-    def get_json(self, url: str, thumbprints: Collection[str]) -> Mapping[str, Any]:
+    def deadline(self) -> float:
+        """Return when reading the documents of an exchange that starts now has to end, by this client's clock."""
+        return self._clock() + self.timeout_seconds
+
+    def get_json(self, url: str, thumbprints: Collection[str], deadline: float) -> Mapping[str, Any]:
         """Return the JSON object at `url`.
 
         Args:
             url: https; redirects are not followed.
             thumbprints: SHA-1 of certificates, lower-case hex.
+            deadline: from `deadline`, the same for both documents.
 
         Raises:
-            Refused: `THUMBPRINT_MISMATCH` where neither a public CA nor a thumbprint vouches for the server, else
-                `NO_VERIFICATION_KEY` for anything that keeps the document from being read.
+            AwsError: `THUMBPRINT_MISMATCH` if neither a public CA nor a thumbprint verifies the server;
+                `NO_VERIFICATION_KEY` for each other reason why the document cannot be read.
         """
         parts = urlsplit(url)
         try:
             target = self._connect_to.get((parts.hostname or "", parts.port or _HTTPS_PORT))
-            if parts.scheme != "https" or not parts.hostname or target is None:
-                raise Refused(Reason.NO_VERIFICATION_KEY)
-            anchors = self._trust_anchors(parts.hostname, target, thumbprints)
-            document = json.loads(self._get(parts.hostname, target, parts.path or "/", anchors))
+            if parts.scheme != "https" or not parts.hostname or target is None or not _public(parts.hostname):
+                raise AwsError(Reason.NO_VERIFICATION_KEY)
+            anchors = self._trust_anchors(parts.hostname, target, thumbprints, deadline)
+            document = json.loads(self._get(parts.hostname, target, parts.path or "/", anchors, deadline))
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Refused(Reason.NO_VERIFICATION_KEY) from error
+            raise AwsError(Reason.NO_VERIFICATION_KEY) from error
         if not isinstance(document, dict):
-            raise Refused(Reason.NO_VERIFICATION_KEY)
+            raise AwsError(Reason.NO_VERIFICATION_KEY)
         return document
 
-    def _trust_anchors(self, host: str, target: tuple[str, int], thumbprints: Collection[str]) -> ssl.SSLContext:
-        """Return a context that trusts the public CAs, or else the served certificates that have a thumbprint.
+    def _left(self, deadline: float) -> float:
+        left = deadline - self._clock()
+        if left <= 0:
+            raise TimeoutError
+        return left
 
-        The second connection then verifies the chain up to such a certificate, so that a stranger who merely
-        appends the real CA's certificate, which is public, to a chain of his own gets nowhere.
+    def _trust_anchors(
+        self, host: str, target: tuple[str, int], thumbprints: Collection[str], deadline: float
+    ) -> ssl.SSLContext:
+        """Return a context that trusts the public CAs, or else the served certificates that match a thumbprint.
+
+        The second connection verifies the chain up to such a certificate. Without this, an attacker could append the
+        real CA's certificate, which is public, to another chain and match the thumbprint.
         """
         if self.public_cas:
             context = _verifying_context(self.public_cas)
             try:
-                self._handshake(host, target, context)
+                self._handshake(host, target, context, deadline)
             except ssl.SSLCertVerificationError:
                 pass
             else:
                 return context
         probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         probe.check_hostname = False
-        probe.verify_mode = ssl.CERT_NONE  # reads the chain and sends nothing
-        served = self._handshake(host, target, probe)
+        probe.verify_mode = ssl.CERT_NONE  # this connection reads the chain and sends no request
+        served = self._handshake(host, target, probe, deadline)
         trusted = [der for der in served if thumbprint(der) in thumbprints]
         if not trusted:
-            raise Refused(Reason.THUMBPRINT_MISMATCH)
+            raise AwsError(Reason.THUMBPRINT_MISMATCH)
         return _verifying_context([ssl.DER_cert_to_PEM_cert(der) for der in trusted])
 
-    def _handshake(self, host: str, target: tuple[str, int], context: ssl.SSLContext) -> list[bytes]:
+    def _handshake(self, host: str, target: tuple[str, int], context: ssl.SSLContext, deadline: float) -> list[bytes]:
         with (
-            socket.create_connection(target, self.timeout_seconds) as raw,
+            socket.create_connection(target, self._left(deadline)) as raw,
             context.wrap_socket(raw, server_hostname=host) as secure,
         ):
             return _served_chain(secure)
 
-    def _get(self, host: str, target: tuple[str, int], path: str, context: ssl.SSLContext) -> bytes:
-        connection = _MappedConnection(host, target, context, self.timeout_seconds)
+    def _get(self, host: str, target: tuple[str, int], path: str, context: ssl.SSLContext, deadline: float) -> bytes:
+        connection = _MappedConnection(host, target, context, self._left(deadline))
         try:
-            # Not application/json: an API server's key set is application/jwk-set+json, and anything else gets 406.
+            # Not application/json: an API server's key set is application/jwk-set+json; other types get 406.
             connection.request("GET", path, headers={"Accept": "*/*"})
             response = connection.getresponse()
             body = response.read(_MAX_BODY + 1)
             if response.status != http.HTTPStatus.OK or len(body) > _MAX_BODY:
-                raise Refused(Reason.NO_VERIFICATION_KEY)
+                raise AwsError(Reason.NO_VERIFICATION_KEY)
             return body
         finally:
             connection.close()
@@ -126,11 +146,23 @@ class _MappedConnection(http.client.HTTPSConnection):
             raise
 
 
+def _public(host: str) -> bool:
+    """Return whether a server on the internet can resolve and reach this host: RFC 6761, RFC 6762, RFC 8375."""
+    name = host.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(name).is_global
+    except ValueError:
+        labels = name.split(".")
+    if labels[:2] == ["kubernetes", "default"] or labels[-2:] == ["home", "arpa"] or labels[-1].isdigit():
+        return False
+    return len(labels) > 1 and labels[-1] not in _PRIVATE_DOMAINS
+
+
 def _verifying_context(anchors: Collection[str]) -> ssl.SSLContext:
-    # Not create_default_context: its VERIFY_X509_STRICT of Python 3.13 refuses CAs that real clusters have.
+    # Not create_default_context: its VERIFY_X509_STRICT of Python 3.13 rejects CAs that real clusters have.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata="".join(anchors))
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a leaf can be a thumbprint, hence an anchor
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a thumbprint can be of the leaf, which is then the anchor
     return context
 
 
@@ -138,5 +170,5 @@ def _served_chain(secure: ssl.SSLSocket) -> list[bytes]:
     """Return the certificates that the server sent, DER, leaf first, verified or not."""
     if hasattr(secure, "get_unverified_chain"):  # public since Python 3.13
         return list(secure.get_unverified_chain())
-    internal: Any = secure._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - the only way before Python 3.13
+    internal: Any = secure._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - Python 3.12 and older have no public method
     return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in internal.get_unverified_chain()]

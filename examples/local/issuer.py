@@ -24,24 +24,25 @@ JWKS_PATH = "/openid/v1/jwks"
 
 
 class Issuer:
-    """An issuer that really listens on 127.0.0.1 and is named by `url`, which has no port, as IAM wants it.
+    """An issuer that listens on 127.0.0.1. Its `url` has no port, because IAM allows none.
 
     Attributes that tests set at any time:
-        down: connections are closed without an answer.
-        delay_seconds: how long every answer waits.
-        stale_jwks: keep serving the key set of the moment when this became true.
+        down: connections are closed without a response.
+        delay_seconds: the delay of each response.
+        stale_jwks: serve the key set as it was when this became true.
         leaf_only: leave the CA out of the TLS chain, as many servers do.
         advertised_issuer: the `issuer` of the discovery document.
-        jwks_uri: where the discovery document says that the keys are.
-        anonymous: whether it answers without a login at all; else 401, as an API server without anonymous requests.
-        bearer: the token without which every answer is 403, as that of an API server to anonymous; None for none.
+        jwks_uri: the `jwks_uri` of the discovery document.
+        anonymous: False responds 401, as an API server that does not allow anonymous requests.
+        bearer: requests without this token get 403, as an API server responds to anonymous; None for no check.
+        instead: {path of a document: status, headers and body} of a response in its place, as of another server.
 
     Args:
-        url: the issuer, `https://HOST[/PATH]`.
+        url: the issuer, `https://HOST[/PATH][/]`; its documents are below it, with one slash between.
         clock: wall time in seconds, for `iat`, `nbf` and `exp`.
-        authority: the CA of its TLS certificate; a new private one by default.
-        addresses: IP addresses that its certificate is also for, as that of an API server is.
-        expired: whether its certificate is from the past.
+        authority: the CA of its TLS certificate; a new private CA by default.
+        addresses: IP addresses in its certificate, as an API server's certificate has them.
+        expired: whether its certificate has expired.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Issuer:
     ) -> None:
         self.url = url
         self.host = urlsplit(url).hostname or ""
-        self._path = urlsplit(url).path
+        self._path = urlsplit(url).path.removesuffix("/")
         self._clock = clock
         self.authority = authority or Authority("issuer CA")
         self._addresses, self._expired = tuple(addresses), expired
@@ -69,7 +70,7 @@ class Issuer:
         self.reset()
 
     def __enter__(self) -> Self:
-        """Start to serve."""
+        """Start serving."""
         self._server = LoopbackServer(
             self._handler(), tls=self._context, accepts=lambda: not self.down, clock=self._clock
         )
@@ -85,19 +86,20 @@ class Issuer:
             self._server = None
 
     def reset(self) -> None:
-        """Take back every misbehaviour; keys and certificate stay as they are."""
+        """Set all attributes that tests set back to their defaults; keys and certificate do not change."""
         self.down = False
         self.delay_seconds = 0.0
         self.stale_jwks = False
         self.leaf_only = False
         self.advertised_issuer = self.url
-        self.jwks_uri = self.url + JWKS_PATH
+        self.jwks_uri = self.url.removesuffix("/") + JWKS_PATH
         self.anonymous = True
         self.bearer: str | None = None
+        self.instead: dict[str, tuple[int, dict[str, str], bytes]] = {}
 
     @property
     def connect_to(self) -> dict[tuple[str, int], tuple[str, int]]:
-        """Where the name really is: {(host, 443): (address, port)}; empty while it does not serve."""
+        """The address of the host name: {(host, 443): (address, port)}; empty while the issuer does not serve."""
         return {} if self._server is None else {(self.host, 443): self._server.address}
 
     @property
@@ -107,7 +109,7 @@ class Issuer:
 
     @property
     def thumbprints(self) -> tuple[str, ...]:
-        """The SHA-1 of every certificate that the server sends now, leaf first."""
+        """The SHA-1 of each certificate that the server sends now, leaf first."""
         chain = self.certificate.chain_thumbprints()
         return chain[:1] if self.leaf_only else chain
 
@@ -125,9 +127,9 @@ class Issuer:
         """Return a pod-bound ServiceAccount token of Kubernetes 1.36.
 
         Args:
-            namespace: of the ServiceAccount and the pod.
-            service_account: its name.
-            audience: one, or several; the claim is an array in either case.
+            namespace: the namespace of the ServiceAccount and the pod.
+            service_account: the ServiceAccount's name.
+            audience: one or several; the claim is an array in both cases.
             pod: the pod's name.
             node: the node's name.
             lifetime_seconds: from `iat` to `exp`.
@@ -144,7 +146,7 @@ class Issuer:
         return self.sign(claims)
 
     def claims(self, *, namespace: str, service_account: str, pod: str, node: str) -> dict[str, Any]:
-        """Return every claim of a pod token but `aud`, `exp`, `iat` and `nbf`.
+        """Return the claims of a pod token without `aud`, `exp`, `iat` and `nbf`.
 
         `warnafter` is absent: Kubernetes sets it only where it silently extends a 3607 s token for its own
         audience (`pkg/registry/core/serviceaccount/storage/token.go`), never for `sts.amazonaws.com`.
@@ -169,43 +171,43 @@ class Issuer:
         return self._keys[-1].sign(claims, header)
 
     def sign_with_unknown_key(self, claims: dict[str, Any], *, kid: str | None = None) -> str:
-        """Return `claims` signed with a key that is in no key set, under its own `kid` or a given one."""
+        """Return `claims` signed with a key that is in no key set; `kid` replaces the key's own `kid`."""
         if self._unknown_key is None:
             self._unknown_key = SigningKey()
         return self._unknown_key.sign(claims, None if kid is None else {"kid": kid})
 
     @property
     def kids(self) -> tuple[str, ...]:
-        """The key identifiers that the key set carries, oldest first."""
+        """The key identifiers in the key set, oldest first."""
         return tuple(key.kid for key in (*self._keys, *self._announced))
 
     def announce_key(self, algorithm: Algorithm = "RS256") -> str:
-        """Add a key to the key set that signs from the next `rotate_key` on, and return its `kid`.
+        """Add a key to the key set, which signs after the next `rotate_key`, and return its `kid`.
 
-        One more `--service-account-key-file` of an API server does so.
+        An additional `--service-account-key-file` of an API server has the same effect.
         """
         self._announced.append(SigningKey(algorithm))
         return self._announced[-1].kid
 
     def rotate_key(self, algorithm: Algorithm = "RS256") -> str:
-        """Add a key that signs from now on, keep the older ones in the key set, and return its `kid`.
+        """Sign with a new key, keep the older keys in the key set, and return the new key's `kid`.
 
-        It is the one that was announced first, where one was.
+        The new key is the oldest announced key, if there is one.
         """
         self._keys.append(self._announced.pop(0) if self._announced else SigningKey(algorithm))
         return self._keys[-1].kid
 
     def retire_old_keys(self) -> None:
-        """Leave only the newest key in the key set."""
+        """Remove all keys but the newest signing key."""
         del self._keys[:-1]
 
     def reissue_certificate(self) -> None:
-        """Serve a new leaf of the same CA, as a certificate renewal does."""
+        """Serve a new leaf of the same CA, as after a certificate renewal."""
         self.certificate = self._issue()
         self._contexts = self._make_contexts()
 
     def replace_authority(self, authority: Authority | None = None) -> None:
-        """Serve a leaf of another CA, as a completed CA rotation does."""
+        """Serve a leaf of another CA, as after a completed CA rotation."""
         self.authority = authority or Authority("issuer CA")
         self.reissue_certificate()
 
@@ -233,13 +235,16 @@ class Issuer:
 
         class Handler(LoopbackHandler):
             def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
-                issuer._answer(self)
+                issuer._respond(self)
 
         return Handler
 
-    def _answer(self, handler: LoopbackHandler) -> None:
+    def _respond(self, handler: LoopbackHandler) -> None:
         handler.server.closing.wait(self.delay_seconds)
         accept = handler.headers.get("Accept", "*/*")
+        if handler.path in self.instead:
+            handler.reply(*self.instead[handler.path])
+            return
         if not self.anonymous:
             handler.reply(401, {"Content-Type": "application/json"}, b'{"kind":"Status","reason":"Unauthorized"}\n')
             return
@@ -250,7 +255,7 @@ class Issuer:
             kind, body = "application/json", self._discovery()
         elif handler.path == self._path + JWKS_PATH:
             if not any(kind in accept for kind in ("application/jwk-set+json", "application/*", "*/*")):
-                # Measured on 1.36.3: the answer to `Accept: application/json`, which many OIDC clients send.
+                # Measured on 1.36.3: the response to `Accept: application/json`, which many OIDC clients send.
                 body = b"only the following media types are accepted: application/jwk-set+json\n"
                 handler.reply(406, {"Content-Type": "text/plain; charset=utf-8"}, body)
                 return
@@ -276,5 +281,5 @@ class Issuer:
 
 
 def _uid(*parts: str) -> str:
-    """Return the UID of a named object, the same each time, so that a token can be compared with the last one."""
+    """Return the UID of a named object, the same each time, so that tests can compare two tokens."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(parts)))

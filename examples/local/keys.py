@@ -1,4 +1,4 @@
-"""Signing keys of a ServiceAccount token issuer, and tokens signed or spoiled with them."""
+"""Signing keys of a ServiceAccount token issuer, signed tokens, and tampered tokens."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ _RSA_BITS = 2048
 
 
 class SigningKey:
-    """One signing key: RSA 2048 for RS256, P-256 for ES256, the two kinds that Kubernetes mints with.
+    """One signing key: RSA 2048 for RS256, P-256 for ES256, the two algorithms that Kubernetes signs with.
 
     Its `kid` is base64url, unpadded, of the SHA-256 of the DER SubjectPublicKeyInfo
     (https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/serviceaccount/jwt.go).
@@ -59,14 +59,14 @@ class SigningKey:
         }
 
     def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
-        """Return `claims` as a signed compact JWT; Kubernetes sets `alg` and `kid` alone, and no `typ`.
+        """Return `claims` as a signed compact JWT; Kubernetes sets `alg` and `kid`, and no `typ`.
 
         Args:
             claims: the payload.
-            header: members that replace `kid` or add to the header; None as a value removes a member.
+            header: members that are added to the header or replace `kid`; the value None removes a member.
         """
         members = {"kid": self.kid, **(header or {})}
-        # PyJWT adds `typ` unless it is told None.
+        # PyJWT adds `typ` unless its value is None.
         present = {"typ": None} | {name: value for name, value in members.items() if value is not None}
         return jwt.encode(dict(claims), self._key, algorithm=self.algorithm, headers=present)
 
@@ -82,14 +82,14 @@ def decode_segment(segment: str) -> dict[str, Any]:
     Raises:
         ValueError: not base64url, not JSON, or not an object.
     """
-    # urlsafe_b64decode drops foreign characters instead of refusing them.
+    # urlsafe_b64decode drops characters outside of the alphabet instead of rejecting them.
     if not segment or set(segment) - _BASE64URL:
         message = "segment is not base64url"
         raise ValueError(message)
     value = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
     if not isinstance(value, dict):
         message = "segment is not a JSON object"
-        raise ValueError(message)  # noqa: TRY004 - one error type for every way in which a segment is wrong
+        raise ValueError(message)  # noqa: TRY004 - one error type for all malformed segments
     return value
 
 
@@ -102,7 +102,7 @@ def tamper_signature(token: str) -> str:
 
 
 def tamper_payload(token: str, **claims: object) -> str:
-    """Return `token` with `claims` replaced and the old signature kept."""
+    """Return `token` with `claims` replaced and its signature unchanged."""
     head, payload, signature = token.split(".")
     altered = {**decode_segment(payload), **claims}
     return f"{head}.{base64url(json.dumps(altered).encode())}.{signature}"

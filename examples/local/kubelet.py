@@ -1,8 +1,8 @@
-"""A kubelet that keeps one projected token fresh, or fails to on request.
+"""A kubelet that rotates one projected token, or misbehaves on request.
 
 Rotation follows https://github.com/kubernetes/kubernetes/blob/v1.36.2/pkg/kubelet/token/token_manager.go: a token is
-replaced once 80 % of its life, or 24 h, less a jitter of up to 10 s, have passed. The real kubelet asks at each pod
-sync, every 60 to 90 s; this one every `sync_seconds`.
+replaced once 80 % of its lifetime, or 24 h, less a jitter of up to 10 s, have passed. The real kubelet checks this at
+each pod sync, every 60 to 90 s; this kubelet checks it every `sync_seconds`.
 """
 
 import random
@@ -18,8 +18,7 @@ from examples.local.volume import ProjectedVolume
 
 _MAX_JITTER_SECONDS = 10.0
 _MAX_AGE_SECONDS = 24 * 3600.0
-# 10 s belongs to the shortest life that Kubernetes gives, 600 s; shorter lives, which only tests have, get the
-# same share.
+# 10 s is a sixtieth of the minimum lifetime in Kubernetes, 600 s; the shorter lifetimes of tests get the same share.
 _JITTER_SHARE = 1 / 60
 
 
@@ -29,47 +28,47 @@ def rotate_at(issued_at: float, expires_at: float, jitter: float) -> float:
     Args:
         issued_at: wall time in seconds.
         expires_at: wall time in seconds.
-        jitter: 0 to 1, the share of the largest jitter for this life.
+        jitter: 0 to 1, the share of the maximum jitter for this lifetime.
     """
-    life = expires_at - issued_at
-    earlier = jitter * min(_MAX_JITTER_SECONDS, life * _JITTER_SHARE)
-    return issued_at + min(0.8 * life, _MAX_AGE_SECONDS) - earlier
+    lifetime = expires_at - issued_at
+    earlier = jitter * min(_MAX_JITTER_SECONDS, lifetime * _JITTER_SHARE)
+    return issued_at + min(0.8 * lifetime, _MAX_AGE_SECONDS) - earlier
 
 
 class Misbehaviour(StrEnum):
-    """What can be wrong with the token file."""
+    """A wrong state of the token file."""
 
     MISSING = "missing"
     EMPTY = "empty"
     TRUNCATED = "truncated"
     UNREADABLE = "unreadable"
-    """Mode 0000, as kubelets before 1.27 could leave it for a moment. Root reads it all the same: where the tests
-    run as root, use `DIRECTORY`, which nobody can read as a file."""
+    """Mode 0000, as kubelets before 1.27 could leave it for a moment. Root can still read it: where the tests run as
+    root, use `DIRECTORY`, which no user can read as a file."""
     DIRECTORY = "directory"
     EXPIRED = "expired"
-    """A good token whose `exp` is an hour past: beyond IAM's leeway of five minutes."""
+    """A valid token whose `exp` is an hour ago: beyond IAM's leeway of five minutes."""
     STALE = "stale"
-    """The file stays as it is and is not rotated any more, as where the API server is out of reach."""
+    """The file does not change and is not rotated, as when the kubelet cannot reach the API server."""
 
 
 class Kubelet:
-    """Mints tokens and keeps the volume's file fresh, in a thread between `__enter__` and `__exit__`.
+    """Rotates the token file of a volume, in a thread between `__enter__` and `__exit__`.
 
     Without the thread, `sync` does one pod sync.
 
     Args:
-        issuer: mints the tokens.
+        issuer: signs the tokens.
         directory: the mount point.
         clock: wall time in seconds.
-        namespace: of the pod.
-        service_account: of the pod.
-        audience: of the token.
-        pod: its name.
-        lifetime_seconds: of each token.
+        namespace: the pod's namespace.
+        service_account: the pod's ServiceAccount.
+        audience: the token's audience.
+        pod: the pod's name.
+        lifetime_seconds: the lifetime of each token.
         sync_seconds: real seconds between two syncs of the thread.
-        file_name: of the token in the volume.
-        mode: of the token file.
-        seed: of the jitter.
+        file_name: the name of the token file in the volume.
+        mode: the mode of the token file.
+        seed: the seed of the jitter.
     """
 
     def __init__(  # noqa: PLR0913 - the fields of a pod's projected token, each by name
@@ -103,7 +102,7 @@ class Kubelet:
         self._misbehaviour: Misbehaviour | None = None
         self._rotate_at = float("-inf")
         self.rotations = 0
-        """How many tokens were published, good ones only."""
+        """The number of valid tokens that were published."""
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -116,7 +115,7 @@ class Kubelet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop rotating; the volume stays as it is, as after a node's death."""
+        """Stop rotating; the volume does not change, as when the kubelet has stopped."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -132,7 +131,7 @@ class Kubelet:
         return self._rotate_at
 
     def sync(self) -> bool:
-        """Do one pod sync: rotate where it is due and nothing keeps it from that. Return whether it rotated."""
+        """Do one pod sync: rotate when it is due and no misbehaviour is active. Return whether it rotated."""
         with self._lock:
             due = self._misbehaviour is None and self._clock() >= self._rotate_at
             if due:
@@ -140,7 +139,7 @@ class Kubelet:
             return due
 
     def rotate_now(self) -> str:
-        """Publish a new token at once and return it; a misbehaviour ends."""
+        """Publish a new token at once and return it; this ends a misbehaviour."""
         with self._lock:
             self._misbehaviour = None
             return self._rotate()
@@ -148,7 +147,7 @@ class Kubelet:
     heal = rotate_now
 
     def misbehave(self, how: Misbehaviour) -> None:
-        """Put the file into a bad state, through the kubelet's own swap, and stop rotating until `heal`."""
+        """Put the file into a wrong state by the kubelet's swap, and stop rotating until `heal`."""
         with self._lock:
             self._misbehaviour = how
             name = self.volume.path.name

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from examples.local.refusals import Reason, Refused
+from examples.local.errors import AwsError, Reason
 
 DEFAULT_DURATION_SECONDS = 3600
 _MIN_DURATION_SECONDS, _MAX_DURATION_SECONDS = 900, 43200
@@ -20,7 +20,7 @@ _LENGTHS = {
     "Policy": (1, 2048),
 }
 _PATTERNS = {"RoleSessionName": r"[\w+=,.@-]*", "ExternalId": r"[\w+=,.@:\/-]*"}
-# Never echoed in a message.
+# No message contains their values.
 _SENSITIVE = frozenset({"WebIdentityToken"})
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/[\x21-\x7e]+")
 
@@ -29,10 +29,10 @@ _THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
 
 
 def check_parameters(parameters: Mapping[str, str], required: tuple[str, ...]) -> int:
-    """Check every parameter that STS limits, and return DurationSeconds.
+    """Check each parameter that STS limits, and return DurationSeconds.
 
     Raises:
-        Refused: `INVALID_PARAMETER`, naming each parameter that is missing or out of its limits.
+        AwsError: `INVALID_PARAMETER`; the message names each parameter that is missing or out of its limits.
     """
     problems: list[str] = []
     for name, (shortest, longest) in _LENGTHS.items():
@@ -52,7 +52,7 @@ def check_parameters(parameters: Mapping[str, str], required: tuple[str, ...]) -
     problems += problem
     if problems:
         count, plural = len(problems), "s" if len(problems) > 1 else ""
-        raise Refused(Reason.INVALID_PARAMETER, count=count, plural=plural, details="; ".join(problems))
+        raise AwsError(Reason.INVALID_PARAMETER, count=count, plural=plural, details="; ".join(problems))
     return duration
 
 
@@ -60,11 +60,11 @@ def account_of_role(arn: str) -> str:
     """Return the account id in a role's ARN.
 
     Raises:
-        Refused: `INVALID_ARN` where it is not the ARN of a role.
+        AwsError: `INVALID_ARN` if it is not the ARN of a role.
     """
     match = _ROLE_ARN.fullmatch(arn)
     if match is None:
-        raise Refused(Reason.INVALID_ARN)
+        raise AwsError(Reason.INVALID_ARN)
     return match[1]
 
 
@@ -72,29 +72,29 @@ def check_provider(parameters: Mapping[str, str]) -> None:
     """Check the parameters of CreateOpenIDConnectProvider and of UpdateOpenIDConnectProviderThumbprint.
 
     Raises:
-        Refused: `INVALID_PROVIDER` or `TOO_MANY_CLIENT_IDS`.
+        AwsError: `INVALID_PROVIDER` or `OVER_QUOTA`.
     """
     url = parameters.get("Url")
     if url is not None:
         parts = urlsplit(url)
-        # `"?" in url`, because an empty query is one as well; a colon, because ":443" is a port too.
+        # `"?" in url`, because urlsplit cannot show an empty query; ":" in netloc, because ":443" is also rejected.
         if parts.scheme != "https" or not parts.hostname or len(url) > _MAX_URL:
-            raise Refused(Reason.INVALID_PROVIDER, detail="Invalid Open ID Connect Provider URL")
+            raise AwsError(Reason.INVALID_PROVIDER, detail="Invalid Open ID Connect Provider URL")
         if "?" in url or "#" in url or ":" in parts.netloc or "@" in parts.netloc:
-            raise Refused(
+            raise AwsError(
                 Reason.INVALID_PROVIDER,
                 detail="Open ID Connect Provider URL must not contain a port, a query or a fragment",
             )
     thumbprints = _members(parameters, "ThumbprintList")
     if len(thumbprints) > _MAX_THUMBPRINTS:
-        raise Refused(Reason.INVALID_PROVIDER, detail="Thumbprint list must contain fewer than 5 entries.")
+        raise AwsError(Reason.INVALID_PROVIDER, detail="Thumbprint list must contain fewer than 5 entries.")
     if not all(_THUMBPRINT.fullmatch(print_) for print_ in thumbprints):
-        raise Refused(Reason.INVALID_PROVIDER, detail="Thumbprints must be 40 hexadecimal digits")
+        raise AwsError(Reason.INVALID_PROVIDER, detail="Thumbprints must be 40 hexadecimal digits")
     client_ids = _members(parameters, "ClientIDList")
     if len(client_ids) > _MAX_CLIENT_IDS:
-        raise Refused(Reason.TOO_MANY_CLIENT_IDS)
+        raise AwsError(Reason.OVER_QUOTA, quota=f"ClientIdsPerOpenIdConnectProvider: {_MAX_CLIENT_IDS}")
     if not all(1 <= len(client_id) <= _MAX_CLIENT_ID for client_id in client_ids):
-        raise Refused(Reason.INVALID_PROVIDER, detail="Client ids must have 1 to 255 characters")
+        raise AwsError(Reason.INVALID_PROVIDER, detail="Client ids must have 1 to 255 characters")
 
 
 def _members(parameters: Mapping[str, str], name: str) -> list[str]:

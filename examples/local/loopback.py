@@ -1,4 +1,4 @@
-"""A threaded HTTP/1.1 server on loopback, plain or TLS, that closes without leaving a thread or a socket."""
+"""A threaded HTTP/1.1 server on loopback, plain or TLS; after `close` no thread or socket is left."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ from typing import Any
 
 from examples.local.clock import Clock, system_clock
 
-# Longer than any client here pauses between two requests, so that a kept-alive connection ends on the client's side.
+# Longer than the pause of each client here between two requests, so that the client closes a kept-alive connection.
 _IDLE_SECONDS = 60.0
 
 LOOPBACK = "127.0.0.1"
@@ -25,14 +25,14 @@ class LoopbackServer(ThreadingHTTPServer):
 
     Args:
         handler: the request handler class.
-        tls: asked for the TLS context of each new connection, so that a certificate can change while the server
-            runs; None serves plain HTTP.
-        accepts: asked before each connection is served; False closes it without an answer, as a dead service does.
-        address: another one than loopback only in a network namespace of one's own.
-        clock: what the Date header goes by.
+        tls: returns the TLS context of each new connection, so that a certificate can change while the server runs;
+            None serves plain HTTP.
+        accepts: called before each connection is served; False closes it without a response, as a dead service does.
+        address: the listen address; use another than loopback only in a separate network namespace.
+        clock: the time of the Date header.
     """
 
-    daemon_threads = False  # joined by server_close: a leaked thread fails the test that leaked it
+    daemon_threads = False  # server_close joins them, so a leaked thread fails the test that leaked it
     block_on_close = True
     request_queue_size = 128
 
@@ -58,27 +58,27 @@ class LoopbackServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address that answers, and its port."""
+        """The listen address and the port."""
         return (self.server_name, self.server_port)
 
     def start(self) -> None:
-        """Begin to serve, in a thread of its own."""
+        """Start serving in a new thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving, cut every connection, join every thread. Safe to call once, after `start`."""
+        """Stop serving, close all connections, join all threads. Call it once, after `start`."""
         self.closing.set()
         self.shutdown()
         with self._open_lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket.shutdown, which takes the TLS state away from the thread that reads.
+                    # Not SSLSocket.shutdown, which removes the TLS state that the reading thread uses.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
         self.server_close()
         self._thread.join()
 
     def server_bind(self) -> None:
-        """Bind without the reverse DNS look-up of http.server, which can hang on a machine without DNS."""
+        """Bind without the reverse DNS lookup of http.server, which can hang on a machine without DNS."""
         socketserver.TCPServer.server_bind(self)
         self.server_name = str(self.server_address[0])
         self.server_port = int(self.server_address[1])
@@ -91,12 +91,12 @@ class LoopbackServer(ThreadingHTTPServer):
         return connection, peer
 
     def verify_request(self, request: Any, client_address: _SocketAddress) -> bool:  # noqa: ANN401 - the base's type
-        """Ask `accepts`; see the class."""
+        """Call `accepts`; see the class."""
         del request, client_address
         return self._accepts()
 
     def process_request(self, request: Any, client_address: _SocketAddress) -> None:  # noqa: ANN401 - the base's type
-        """Remember the connection, so that `close` can cut it."""
+        """Save the connection, so that `close` can close it."""
         with self._open_lock:
             self._open.add(request)
         super().process_request(request, client_address)
@@ -108,13 +108,13 @@ class LoopbackServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: _SocketAddress) -> None:  # noqa: ANN401 - the base's type
-        """Ignore what a peer can cause (resets, refused handshakes); report everything else on stderr."""
+        """Ignore errors that a peer can cause (resets, failed handshakes); print all others on stderr."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with keep-alive, no logging, and answers written in one piece."""
+    """HTTP/1.1 with keep-alive and without logging; each response is one write."""
 
     server: LoopbackServer
     protocol_version = "HTTP/1.1"
@@ -125,9 +125,9 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         """Log nothing: a request line of the query protocol can carry a web identity token."""
 
     def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        """Send one answer. `Content-Length` and `Date` are added; the connection stays open unless asked otherwise.
+        """Send one response with `Content-Length` and `Date`; the connection stays open unless `close_connection`.
 
-        Head and body leave in one write: two small writes would meet Nagle and a delayed ACK, 40 ms a request.
+        Head and body are one write: two small writes cost 40 ms a request, by Nagle's algorithm and a delayed ACK.
         """
         lines = [
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -140,7 +140,7 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def drop(self) -> None:
-        """End the connection without an answer."""
+        """Close the connection without a response."""
         self.close_connection = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -1,8 +1,8 @@
-"""moto's real HTTP server, in this process: the state behind the strict front.
+"""moto's HTTP server in this process, which holds the state of the strict AWS.
 
-moto keeps its state in module globals, so one process holds one AWS at a time; a second one is refused. AWS's own
-policies are not loaded by default; the few in `MANAGED_POLICIES` are put in place, with moto's text of them, because
-loading all of them takes longer than everything else.
+moto keeps its state in module globals, so one process can have one local AWS at a time; a second `start` raises an
+error. moto does not load the AWS managed policies by default; `reset` adds those in `MANAGED_POLICIES`, with moto's
+text, because loading all of them takes longer than the rest of the start.
 """
 
 import http.client
@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ from moto.iam.models import AWSManagedPolicy, iam_backends
 from moto.server import ThreadedMotoServer
 
 from examples.local.iam_view import IamSnapshot, Provider, Role
+from examples.local.quotas import Quotas
 from examples.local.wire import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ ACCOUNT_ID = str(DEFAULT_ACCOUNT_ID)
 REGION = "eu-central-1"
 MANAGED_POLICIES = ("AmazonSSMReadOnlyAccess", "AmazonSSMFullAccess", "ReadOnlyAccess", "AdministratorAccess")
 
-# One attempt, and no proxy from the environment between two ports of one machine.
+# One attempt, and no proxy of the environment for connections within this machine.
 CLIENT_CONFIG = Config(retries={"total_max_attempts": 1}, proxies={}, connect_timeout=5, read_timeout=30)
 _ONLY_ONE = threading.Lock()
 _LOG = logging.getLogger("werkzeug")
@@ -40,7 +42,7 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "expect", "content-length",
 
 
 class MotoBackend:
-    """Starts with `start`, ends with `close`, and is emptied by `reset`."""
+    """The server between `start` and `close`; `reset` deletes its state."""
 
     def __init__(self) -> None:
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -52,13 +54,13 @@ class MotoBackend:
         self._sts: STSClient | None = None
 
     def start(self) -> None:
-        """Begin to serve.
+        """Start serving.
 
         Raises:
-            RuntimeError: another one serves in this process.
+            RuntimeError: another local AWS is running in this process.
         """
         if not _ONLY_ONE.acquire(blocking=False):
-            message = "moto's state is global: one local AWS per process at a time"
+            message = "moto's state is global: one local AWS per process at a time; close the other one first"
             raise RuntimeError(message)
         self._log_level = _LOG.level
         _LOG.setLevel(logging.ERROR)  # its request lines can carry web identity tokens
@@ -81,15 +83,15 @@ class MotoBackend:
         _ONLY_ONE.release()
 
     def reset(self) -> None:
-        """Empty every service, and put the managed policies in place."""
+        """Delete the state of all services, and add the managed policies."""
         self.forward(HttpRequest("POST", "/moto-api/reset", (), b""))
-        backend = iam_backends[ACCOUNT_ID]["aws"]
+        backend = self._state
         for name, data in self._managed.items():
             policy = AWSManagedPolicy.from_data(name, ACCOUNT_ID, "aws", data)
             backend.managed_policies[policy.arn] = policy
 
     def forward(self, request: HttpRequest) -> HttpResponse:
-        """Return moto's answer to a request that the front has let through."""
+        """Return moto's response to a request that the strict AWS has checked."""
         connection = http.client.HTTPConnection(*self._address, timeout=30)
         try:
             connection.putrequest(
@@ -107,26 +109,63 @@ class MotoBackend:
             connection.close()
 
     def assume_role(self, role_arn: str, session_name: str) -> Mapping[str, Any]:
-        """Return the credentials that moto makes, so that it knows whom the new key stands for."""
+        """Return the credentials that moto creates, so that moto knows the role of the new key."""
         answer = self._sts_client.assume_role(RoleArn=role_arn, RoleSessionName=session_name)
         return {**answer["Credentials"]}
 
     def assume_role_with_web_identity(self, role_arn: str, session_name: str, token: str) -> Mapping[str, Any]:
-        """Return the credentials that moto makes, so that it knows whom the new key stands for."""
+        """Return the credentials that moto creates, so that moto knows the role of the new key."""
         answer = self._sts_client.assume_role_with_web_identity(
             RoleArn=role_arn, RoleSessionName=session_name, WebIdentityToken=token
         )
         return {**answer["Credentials"]}
 
     def change_client_ids(self, operation: str, arn: str, client_id: str) -> None:
-        """Do AddClientIDTo... and RemoveClientIDFromOpenIDConnectProvider, which moto lacks; both are idempotent.
+        """Do AddClientIDTo... or RemoveClientIDFromOpenIDConnectProvider, which moto has not; both are idempotent.
 
         Raises:
             KeyError: no such provider.
         """
-        provider = iam_backends[ACCOUNT_ID]["aws"].open_id_providers[arn]
+        provider = self._state.open_id_providers[arn]
         others = [known for known in provider.client_id_list if known != client_id]
         provider.client_id_list = [*others, client_id] if operation.startswith("Add") else others
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of roles, and of OIDC providers."""
+        return len(self._state.roles), len(self._state.open_id_providers)
+
+    def attached(self, role: str) -> frozenset[str]:
+        """Return the ARNs of a role's managed policies; none for an unknown role."""
+        return frozenset(arn for found in self._roles(role) for arn in found.managed_policies)
+
+    def inline(self, role: str) -> Mapping[str, str]:
+        """Return a role's inline policies; none for an unknown role."""
+        return {name: document for found in self._roles(role) for name, document in found.policies.items()}
+
+    def client_ids(self, provider: str) -> frozenset[str]:
+        """Return a provider's client ids; none for an unknown provider."""
+        found = self._state.open_id_providers.get(provider)
+        return frozenset(found.client_id_list) if found else frozenset()
+
+    def exists(self, principal: str) -> bool:
+        """Return whether a role or user with this ARN exists."""
+        return any(found.arn == principal for found in (*self._state.roles.values(), *self._state.users.values()))
+
+    def set_quotas(self, quotas: Quotas) -> None:
+        """Let GetAccountSummary return these quotas."""
+        summary = self._state.account_summary
+        # moto has no public way to set them.
+        vars(summary).update(
+            _assume_role_policy_size_quota=quotas.trust_policy,
+            _attached_policies_per_role_quota=quotas.attached,
+            _roles_quota=quotas.roles,
+        )
+
+    def make_older(self, seconds: float) -> None:
+        """Move the CreateDate of all providers and roles back by `seconds`."""
+        made: Any
+        for made in (*self._state.open_id_providers.values(), *self._state.roles.values()):
+            made.create_date -= timedelta(seconds=seconds)
 
     def snapshot(self) -> IamSnapshot:
         """Return IAM's providers and roles as they are now, read over HTTP."""
@@ -166,6 +205,13 @@ class MotoBackend:
         )
 
     @property
+    def _state(self) -> Any:  # noqa: ANN401 - of moto, which types only a part
+        return iam_backends[ACCOUNT_ID]["aws"]
+
+    def _roles(self, name: str) -> list[Any]:
+        return [role for role in self._state.roles.values() if role.name == name]
+
+    @property
     def _iam_client(self) -> "IAMClient":
         assert self._iam is not None, "start() comes first"  # noqa: S101 - a caller's bug, not an input
         return self._iam
@@ -184,7 +230,7 @@ def _default_version(policy: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _document(document: object) -> Mapping[str, Any]:
-    """Return a policy document as an object; one that is none decides nothing, and so denies."""
+    """Return a policy document as an object; a malformed document becomes an empty one, which allows nothing."""
     if isinstance(document, str):
         try:
             document = json.loads(unquote(document))

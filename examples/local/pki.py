@@ -1,8 +1,8 @@
-"""A private certificate authority, and leaves that it signs.
+"""A private certificate authority, and server certificates that it signs.
 
-The chain is what Gardener's API server sends: the leaf, then the CA (`IncludeCACertificateInServerChain`,
-https://github.com/gardener/gardener/blob/master/pkg/component/kubernetes/apiserver/secrets.go), which is why the
-*last* certificate of the chain can be an IAM thumbprint that outlives a re-issued leaf.
+The chain is that of Gardener's API server: the leaf, then the CA (`IncludeCACertificateInServerChain`,
+https://github.com/gardener/gardener/blob/master/pkg/component/kubernetes/apiserver/secrets.go). Therefore the
+thumbprint of the *last* certificate of the chain stays valid in IAM when the leaf is issued again.
 """
 
 import datetime as dt
@@ -20,14 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# Fixed bounds, so that making a certificate reads no clock: OpenSSL checks them against real time.
+# Fixed bounds, so that issuing a certificate reads no clock; OpenSSL compares them with the real time.
 _NOT_BEFORE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 _NOT_AFTER = dt.datetime(2049, 12, 31, tzinfo=dt.UTC)
 _EXPIRED = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
 
 
 def thumbprint(der: bytes) -> str:
-    """Return the SHA-1 of a DER certificate as 40 lower-case hex digits, the form that IAM stores.
+    """Return the SHA-1 of a DER certificate as 40 lower-case hex digits, as IAM stores it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc_verify-thumbprint.html
     """
@@ -43,7 +43,7 @@ class ServerCertificate:
     key_pem: str = field(repr=False)
 
     def chain_thumbprints(self) -> tuple[str, str]:
-        """Return the thumbprints of the leaf and of the CA, in the order in which a server sends them."""
+        """Return the thumbprints of the leaf and of the CA, in the order in which a server sends the two."""
         return (
             thumbprint(ssl.PEM_cert_to_DER_cert(self.leaf_pem)),
             thumbprint(ssl.PEM_cert_to_DER_cert(self.ca_pem)),
@@ -51,12 +51,12 @@ class ServerCertificate:
 
 
 class Authority:
-    """A self-signed CA on P-256, made anew each time, its key in memory only.
+    """A self-signed CA on P-256 with a new key, which is kept in memory.
 
     Args:
         name: the common name of the CA's subject.
-        not_before: when it came to be; years ago by default.
-        not_after: when it runs out; in years by default.
+        not_before: the start of its validity; years ago by default.
+        not_after: its expiration; years from now by default.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Authority:
         return thumbprint(ssl.PEM_cert_to_DER_cert(self.pem))
 
     def issue(self, names: Iterable[str], addresses: Iterable[str] = (), *, expired: bool = False) -> ServerCertificate:
-        """Return a new server certificate for DNS `names` and IP `addresses`; one from the past if `expired`."""
+        """Return a new server certificate for DNS `names` and IP `addresses`; `expired`: valid until 2021."""
         key = ec.generate_private_key(ec.SECP256R1())
         sans: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         sans += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
@@ -106,7 +106,7 @@ def server_context(certificate: ServerCertificate, *, with_ca: bool = True) -> s
     """Return a TLS server context that sends the leaf, followed by the CA unless `with_ca` is false."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     chain = certificate.leaf_pem + (certificate.ca_pem if with_ca else "")
-    # OpenSSL loads a chain only from a file: it exists for this one call, 0600 in a 0700 directory.
+    # Python's ssl loads a chain only from a file: the file exists for this call, 0600 in a 0700 directory.
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "server.pem")
         path.touch(mode=0o600)
@@ -124,8 +124,8 @@ def certificate_builder(
     not_before: dt.datetime = _NOT_BEFORE,
     not_after: dt.datetime = _NOT_AFTER,
 ) -> x509.CertificateBuilder:
-    """Return what every certificate begins with: whose it is, who signs it, and from when to when it is good."""
-    # Both key identifiers are there because Python 3.13 verifies with VERIFY_X509_STRICT, which asks for them.
+    """Return a builder with subject, issuer, public key, serial number, validity and key identifiers."""
+    # Both key identifiers are there because VERIFY_X509_STRICT, Python 3.13's default, requires them.
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -140,7 +140,7 @@ def certificate_builder(
 
 
 def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    """Return what a key may be used for: signing certificates, or a server's or client's part in TLS."""
+    """Return the KeyUsage extension of a CA, or of a TLS server or client."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -1,4 +1,4 @@
-"""The sidecar as a process: started as in a pod, watched by its log lines, asked over its sockets."""
+"""The daemon as a process, started as in a pod; tests read its log lines and send requests to its ports."""
 
 import contextlib
 import http.client
@@ -18,19 +18,19 @@ from prometheus_client.parser import text_string_to_metric_families
 __all__ = ("Answer", "Sidecar")
 
 COMMAND = (sys.executable, "-I", "-m", "sidecar", "run")
-PATIENCE_SECONDS = 20.0
-"""How long to wait for an event that has to come."""
+TIMEOUT_SECONDS = 20.0
+"""The timeout for an event that must come."""
 
 
 class Answer(NamedTuple):
-    """What an endpoint answered."""
+    """The response of an endpoint."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """Return the body as the JSON object that it is."""
+        """Return the body, parsed as a JSON object."""
         value: dict[str, Any] = json.loads(self.body)
         return value
 
@@ -40,8 +40,8 @@ class Sidecar:
 
     Args:
         environment: all of its variables.
-        runtime: its runtime directory; the default profile's volume is made there.
-        command: starts it.
+        runtime: its runtime directory; the default profile's volume is created there.
+        command: the command that starts it.
     """
 
     def __init__(self, environment: dict[str, str], runtime: Path, command: Sequence[str] = COMMAND) -> None:
@@ -53,7 +53,7 @@ class Sidecar:
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        # Piped just above, so it is there; typeshed cannot know.
+        # stderr=PIPE above, so it is not None; typeshed cannot express this.
         self._stderr = cast("TextIO", self.process.stderr)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -69,10 +69,10 @@ class Sidecar:
             self._news.notify_all()
 
     def wait_for(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
-        """Return the ``count``-th line of this event with these fields, waiting for it.
+        """Wait for the ``count``-th line of this event with these fields, and return it.
 
         Raises:
-            TimeoutError: it did not come; the text has all lines that did.
+            TimeoutError: the line did not come; the text has all lines so far.
         """
 
         def found() -> list[dict[str, Any]]:
@@ -83,17 +83,17 @@ class Sidecar:
             ]
 
         with self._news:
-            if not self._news.wait_for(lambda: len(found()) >= count, PATIENCE_SECONDS):
+            if not self._news.wait_for(lambda: len(found()) >= count, TIMEOUT_SECONDS):
                 raise TimeoutError(f"no {event} {fields} number {count} in:\n{''.join(self.raw)}")
             return found()[count - 1]
 
     def wait(self, seconds: float) -> None:
-        """Let at most so many seconds pass; the next log line ends the wait."""
+        """Wait for the next log line, at most this many seconds."""
         with self._news:
             self._news.wait(seconds)
 
     def count(self, event: str) -> int:
-        """Return how many lines of this event there are so far."""
+        """Return the number of lines of this event so far."""
         with self._news:
             return sum(line["event"] == event for line in self.lines)
 
@@ -109,13 +109,13 @@ class Sidecar:
 
     @property
     def auth_token(self) -> str:
-        """What the application finds in its auth-token file."""
+        """The content of the application's auth-token file."""
         self.wait_for("started")
         return (self.profile_directory / "auth-token").read_text()
 
     @property
     def application(self) -> dict[str, str]:
-        """The variables that an application container gets."""
+        """The variables with which an application finds the endpoint; NO_PROXY is not among them, tests set it."""
         return {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{self.port}/v1/credentials/default",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(self.profile_directory / "auth-token"),
@@ -124,21 +124,21 @@ class Sidecar:
         }
 
     def get(self, path: str = "/v1/credentials/default", *, token: str | None = "", **headers: str) -> Answer:
-        """Ask the credentials endpoint; the right auth token is sent unless another, or None, is given."""
+        """Send a request to the credentials endpoint, with the right auth token by default; None sends no token."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["Authorization"] = token or self.auth_token
         return _get(self.port, path, sent)
 
     def admin(self, path: str) -> Answer:
-        """Ask the health and metrics listener."""
+        """Send a request to the health and metrics listener."""
         return _get(self.admin_port, path, {})
 
     def metric(self, name: str, **labels: str) -> float:
         """Return one sample of ``/metrics``, at most a second old.
 
         Raises:
-            KeyError: there is none of that name with these labels.
+            KeyError: no sample has that name and these labels.
         """
         for family in text_string_to_metric_families(self.admin("/metrics").body.decode()):
             for sample in family.samples:
@@ -147,7 +147,7 @@ class Sidecar:
         raise KeyError(name, labels)
 
     def kill(self) -> None:
-        """Kill it and its children, as the kernel does with a container: a child alone would still ask STS."""
+        """Kill it and its children, as the kernel does with a container: a child could still send a request to STS."""
         children = self.children()
         self.process.kill()
         self.process.wait()
@@ -157,10 +157,10 @@ class Sidecar:
         self._reader.join()
 
     def terminate(self) -> tuple[int, float]:
-        """End it by SIGTERM; return its exit status and the seconds that it took."""
+        """Stop it by SIGTERM; return its exit status and the seconds that it took."""
         began = time.monotonic()  # noqa: TID251 - a measurement of real time
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(PATIENCE_SECONDS)
+        status = self.process.wait(TIMEOUT_SECONDS)
         self._reader.join()
         return status, time.monotonic() - began  # noqa: TID251 - as above
 
@@ -169,11 +169,11 @@ class Sidecar:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         try:
             return [int(word) for word in path.read_text().split()]
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             return []
 
     def close(self) -> None:
-        """End it, whatever state it is in."""
+        """End it in any state, also when it is stopped by SIGSTOP."""
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGCONT)
             self.kill()

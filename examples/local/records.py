@@ -1,4 +1,4 @@
-"""What STS was asked, and the credential sets it gave. Calls are recorded without a token or a secret."""
+"""The calls to STS and the credentials that it issued. Calls are recorded without a token or a secret."""
 
 import threading
 from collections import deque
@@ -13,10 +13,10 @@ class CallRecord:
     """One call to STS.
 
     Attributes:
-        at: when it was answered, seconds since the epoch.
+        at: the time of the response, seconds since the epoch.
         operation: such as "AssumeRoleWithWebIdentity".
-        outcome: "ok", an error code, or "fault:<kind>" where the answer was spoiled on request.
-        session_name: the RoleSessionName asked for, cut at 64 characters; empty where there is none.
+        outcome: "ok", an error code, or "fault:<kind>" if a fault changed the response.
+        session_name: the requested RoleSessionName, cut at 64 characters; empty if there is none.
     """
 
     at: float
@@ -31,41 +31,49 @@ class CallLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: deque[CallRecord] = deque(maxlen=_MAX_CALLS)
+        self._cleared = 0
 
-    def add(self, call: CallRecord) -> None:
-        """Append a call."""
+    def begin(self) -> int:
+        """Return the argument of ``add`` for a call that begins now."""
         with self._lock:
-            self._calls.append(call)
+            return self._cleared
+
+    def add(self, call: CallRecord, begun: int) -> None:
+        """Append a call, unless `clear` ran since it began: a slow call of one test is not a call of the next."""
+        with self._lock:
+            if begun == self._cleared:
+                self._calls.append(call)
 
     def all(self) -> tuple[CallRecord, ...]:
-        """Return every call."""
+        """Return all calls."""
         with self._lock:
             return tuple(self._calls)
 
     def clear(self) -> None:
-        """Forget every call."""
+        """Delete all calls, also those in progress."""
         with self._lock:
             self._calls.clear()
+            self._cleared += 1
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signs: an ARN, and the ARN of the role behind it (empty for the administrator)."""
+    """The principal that signs: its ARN, and the ARN of its role (empty for the administrator)."""
 
     arn: str
     role_arn: str
 
 
 @dataclass(frozen=True, slots=True)
-class KeySet:
-    """An access key that AWS knows.
+class AccessKey:
+    """An access key that AWS knows: the administrator's, or issued credentials.
 
     Attributes:
         access_key_id: public.
         secret_access_key: secret.
         session_token: secret; empty for a long-lived key.
         expires_at: seconds since the epoch; infinity for a long-lived key.
-        caller: whom it stands for.
+        caller: the principal of the key.
         session_name: the role session's name; empty for a long-lived key.
     """
 
@@ -81,32 +89,32 @@ class KeyRing:
     """The access keys that AWS knows. Thread safe.
 
     Args:
-        admin: the long-lived key of the administrator, which survives `clear`.
+        admin: the long-lived key of the administrator, which `clear` does not delete.
     """
 
-    def __init__(self, admin: KeySet) -> None:
+    def __init__(self, admin: AccessKey) -> None:
         self.admin = admin
         self._lock = threading.Lock()
-        self._issued: dict[str, KeySet] = {}
+        self._issued: dict[str, AccessKey] = {}
 
-    def add(self, keys: KeySet) -> None:
-        """Remember an issued set."""
+    def add(self, keys: AccessKey) -> None:
+        """Save issued credentials."""
         with self._lock:
             self._issued[keys.access_key_id] = keys
 
-    def find(self, access_key_id: str) -> KeySet | None:
-        """Return the set with this id, expired or not, or None."""
+    def find(self, access_key_id: str) -> AccessKey | None:
+        """Return the access key with this id, expired or not, or None."""
         if access_key_id == self.admin.access_key_id:
             return self.admin
         with self._lock:
             return self._issued.get(access_key_id)
 
-    def issued(self) -> tuple[KeySet, ...]:
-        """Return every issued set, oldest first."""
+    def issued(self) -> tuple[AccessKey, ...]:
+        """Return all issued credentials, oldest first."""
         with self._lock:
             return tuple(self._issued.values())
 
     def clear(self) -> None:
-        """Forget every issued set."""
+        """Delete all issued credentials."""
         with self._lock:
             self._issued.clear()

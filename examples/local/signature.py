@@ -1,9 +1,9 @@
-"""Signature Version 4, checked as AWS checks it: the signature is computed anew over what arrived.
+"""Signature Version 4, checked as AWS checks it: the signature of the received request is computed and compared.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-The age of `X-Amz-Date` is not judged: clients sign with the machine's clock, while this AWS's clock can be moved.
-Signatures in the query string (presigned URLs) are not read; such a request counts as unsigned.
+The age of `X-Amz-Date` is not checked: clients sign with the machine's clock, and tests move the clock of this AWS.
+Signatures in the query string (presigned URLs) are not supported; such a request counts as unsigned.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
 from examples.local.clock import Clock
-from examples.local.records import KeyRing, KeySet
-from examples.local.refusals import Reason, Refused
+from examples.local.errors import AwsError, Reason
+from examples.local.records import AccessKey, KeyRing
 from examples.local.wire import HttpRequest
 
 _AUTHORIZATION = re.compile(
@@ -52,45 +52,45 @@ class _Claimed:
     signature: str
 
 
-def authenticate(request: HttpRequest, service: str, keys: KeyRing, clock: Clock) -> KeySet:
-    """Return the key set that signed `request` for `service`.
+def authenticate(request: HttpRequest, service: str, keys: KeyRing, clock: Clock) -> AccessKey:
+    """Return the access key that signed `request` for `service`.
 
     Args:
-        request: as it arrived.
-        service: "sts", "iam" or "ssm": what the request must be signed for, and whose refusals are used.
-        keys: the keys that AWS knows.
-        clock: wall time in seconds, for the expiry of issued sets.
+        request: the request as received.
+        service: "sts", "iam" or "ssm": the service in the signature's scope, and the protocol of the errors.
+        keys: the access keys that AWS knows.
+        clock: wall time in seconds, for the expiration of issued credentials.
 
     Raises:
-        Refused: no signature, a malformed one, an unknown key id, a wrong or missing session token (as an unknown
-            key), an expired set, or a signature that does not match.
+        AwsError: no signature, a malformed signature, an unknown key id, a wrong or missing session token (same error
+            as an unknown key), expired credentials, or a signature that does not match.
     """
     reasons = _JSON if service == "ssm" else _QUERY
     authorization = request.header("authorization")
     if authorization is None:
-        raise Refused(reasons["missing"])
+        raise AwsError(reasons["missing"])
     match = _AUTHORIZATION.fullmatch(authorization.strip())
     timestamp = request.header("x-amz-date") or ""
     if match is None or not timestamp.startswith(match[2]):
-        raise Refused(reasons["incomplete"])
+        raise AwsError(reasons["incomplete"])
     claimed = _Claimed(match[1], match[2], match[3], match[4], tuple(match[5].split(";")), match[6])
     known = keys.find(claimed.access_key_id)
     token = request.header("x-amz-security-token") or ""
     if known is None or not hmac.compare_digest(token.encode(), known.session_token.encode()):
-        raise Refused(reasons["unknown"])
+        raise AwsError(reasons["unknown"])
     if clock() >= known.expires_at:
-        raise Refused(reasons["expired"])
+        raise AwsError(reasons["expired"])
     if claimed.service != service or not _matches(request, claimed, known, timestamp):
-        raise Refused(reasons["mismatch"])
+        raise AwsError(reasons["mismatch"])
     return known
 
 
-def _matches(request: HttpRequest, claimed: _Claimed, known: KeySet, timestamp: str) -> bool:
-    # AWS demands host and every x-amz-* header to be signed; else a stranger could swap the operation's target.
+def _matches(request: HttpRequest, claimed: _Claimed, known: AccessKey, timestamp: str) -> bool:
+    # AWS requires that host and each x-amz-* header is signed; else an attacker could replace the operation's target.
     required = {"host"} | {name.lower() for name, _ in request.headers if name.lower().startswith("x-amz-")}
     if not required <= set(claimed.signed_headers):
         return False
-    # The signer believes this header, so it must first be the truth about the body.
+    # The signer uses this header without hashing the body, so it must first be compared with the body.
     stated = request.header("x-amz-content-sha256")
     if stated is not None and stated != hashlib.sha256(request.body).hexdigest():
         return False
@@ -109,7 +109,7 @@ def _matches(request: HttpRequest, claimed: _Claimed, known: KeySet, timestamp: 
 
 
 class _ExactSigner(SigV4Auth):
-    """Signs exactly the headers that the client signed, where botocore would leave some out."""
+    """Signs exactly the headers that the client signed; botocore's signer leaves some out."""
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
         signed: Any = HTTPHeaders()

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from examples.local.clock import Clock
+from examples.local.denials import check_denials
+from examples.local.errors import AwsError, Reason
 from examples.local.faults import FaultKind
 from examples.local.iam_view import IamSnapshot, IamView, Role
 from examples.local.limits import account_of_role, check_parameters
 from examples.local.moto_backend import ACCOUNT_ID, MotoBackend
 from examples.local.policies import Decision, Request, evaluate
-from examples.local.records import Caller, KeyRing, KeySet
-from examples.local.refusals import Reason, Refused
+from examples.local.records import AccessKey, Caller, KeyRing
 from examples.local.verify import TokenVerifier, VerifiedToken
 from examples.local.wire import HttpResponse, escape, iso8601, sts_success
 
@@ -23,17 +24,25 @@ _CHAINING_LIMIT_SECONDS = 3600
 _FAR_EXPIRY = 253402300799.0  # 9999-12-31T23:59:59Z
 _AN_HOUR = 3600.0
 
-Lies = Mapping[FaultKind, object]
+# Keys that only a request with a signature has, and those of session tags, which a token passes in this claim:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html#id_session-tags_adding-assume-role-idp
+_OF_EVERY_REQUEST = ("aws:", "iam:")
+_OF_SIGNED_REQUESTS = ("aws:multifactorauthpresent", "aws:multifactorauthage", "aws:tokenissuetime")
+_OF_TAGS = ("aws:requesttag/", "aws:tagkeys")
+_SESSION_TAGS = "https://aws.amazon.com/tags"
+
+ActiveFaults = Mapping[FaultKind, object]
 
 
 class SecurityTokenService:
-    """Judges requests and issues sets.
+    """Checks requests and issues credentials.
 
     Args:
-        moto: makes the keys.
+        moto: creates the keys.
         iam: providers and roles as STS sees them.
-        verifier: judges web identity tokens.
-        keys: where issued sets are remembered.
+        verifier: verifies web identity tokens.
+        keys: stores issued credentials.
         clock: wall time in seconds.
     """
 
@@ -43,32 +52,34 @@ class SecurityTokenService:
         self._verifier = verifier
         self._keys = keys
         self._clock = clock
-        self.grant_seconds: float | None = None
-        """Grant at most this long, whatever was asked for; None grants what was asked for."""
+        self.max_lifetime_seconds: float | None = None
+        """The maximum lifetime of issued credentials in seconds; None applies the requested DurationSeconds."""
 
-    def assume_role_with_web_identity(self, parameters: Mapping[str, str], lies: Lies) -> HttpResponse:
-        """Exchange a token for a set.
+    def assume_role_with_web_identity(self, parameters: Mapping[str, str], faults: ActiveFaults) -> HttpResponse:
+        """Exchange a token for credentials.
 
         Args:
-            parameters: of the query protocol.
-            lies: the faults that hit this call.
+            parameters: the parameters of the query protocol.
+            faults: the faults that apply to this call.
 
         Raises:
-            Refused: see `limits.check_parameters`, `limits.account_of_role` and `TokenVerifier.verify`; then
-                `WEB_IDENTITY_DENIED` for an unknown role or any mismatch with its trust policy, and
-                `DURATION_OVER_ROLE_MAXIMUM`.
+            AwsError: see `limits.check_parameters`, `limits.account_of_role` and `TokenVerifier.verify`; then
+                `WEB_IDENTITY_DENIED` for an unknown role, a mismatch with its trust policy, or the fault `DENIED`;
+                `DENIED_BY_POLICY` (`denials.check_denials`); and `DURATION_OVER_ROLE_MAXIMUM`.
         """
         duration = check_parameters(parameters, ("RoleArn", "RoleSessionName", "WebIdentityToken"))
         account = account_of_role(parameters["RoleArn"])
         iam = self._iam.current()
         token = self._verifier.verify(
-            parameters["WebIdentityToken"], iam, account=account, stale_jwks=FaultKind.STALE_JWKS in lies
+            parameters["WebIdentityToken"], iam, account=account, stale_jwks=FaultKind.STALE_JWKS in faults
         )
         role = iam.roles.get(parameters["RoleArn"])
-        if role is None or _trusts_token(role, token) is not Decision.ALLOW:
-            raise Refused(Reason.WEB_IDENTITY_DENIED)
+        context = {"sts:rolesessionname": parameters["RoleSessionName"], **_times(self._clock())}
+        if role is None or trusts_token(role, token, context) is not Decision.ALLOW or FaultKind.DENIED in faults:
+            raise AwsError(Reason.WEB_IDENTITY_DENIED)
+        check_denials(faults, user="anonymous", action="sts:AssumeRoleWithWebIdentity", resource=role.arn)
         if duration > role.max_session_seconds:
-            raise Refused(Reason.DURATION_OVER_ROLE_MAXIMUM)
+            raise AwsError(Reason.DURATION_OVER_ROLE_MAXIMUM)
         session = parameters["RoleSessionName"]
         made = self._moto.assume_role_with_web_identity(role.arn, session, parameters["WebIdentityToken"])
         keys = self._remember(made, role, session, duration)
@@ -76,22 +87,23 @@ class SecurityTokenService:
             f"    <SubjectFromWebIdentityToken>{escape(token.subject)}</SubjectFromWebIdentityToken>\n"
             f"    <Audience>{escape(token.audience)}</Audience>\n"
             f"{_assumed_role_user(role, keys)}"
-            f"{_credentials(keys, self._clock(), lies)}"
+            f"{_credentials(keys, self._clock(), faults)}"
             f"    <Provider>{escape(token.provider.arn)}</Provider>\n"
         )
         return sts_success("AssumeRoleWithWebIdentity", result)
 
-    def assume_role(self, parameters: Mapping[str, str], signer: KeySet, lies: Lies) -> HttpResponse:
-        """Give a set of another role to a caller that signs with a set of its own.
+    def assume_role(self, parameters: Mapping[str, str], signer: AccessKey, faults: ActiveFaults) -> HttpResponse:
+        """Issue credentials of another role to a signed request (role chaining).
 
         Args:
-            parameters: of the query protocol.
-            signer: whose signature was verified.
-            lies: the faults that hit this call.
+            parameters: the parameters of the query protocol.
+            signer: the access key that signed the request.
+            faults: the faults that apply to this call.
 
         Raises:
-            Refused: see `limits.check_parameters` and `limits.account_of_role`; then `NOT_AUTHORIZED` for
-                sts:AssumeRole or sts:TagSession, `DURATION_OVER_CHAINING_LIMIT`, `DURATION_OVER_ROLE_MAXIMUM`.
+            AwsError: see `limits.check_parameters` and `limits.account_of_role`; then `NOT_AUTHORIZED` for
+                sts:AssumeRole or sts:TagSession, `DENIED_BY_POLICY`, `DURATION_OVER_CHAINING_LIMIT`,
+                `DURATION_OVER_ROLE_MAXIMUM`.
         """
         duration = check_parameters(parameters, ("RoleArn", "RoleSessionName"))
         account_of_role(parameters["RoleArn"])
@@ -102,27 +114,28 @@ class SecurityTokenService:
             actions.append("sts:TagSession")
         for action in actions:
             if role is None or not self._trusts_caller(role, signer.caller, action, iam, parameters):
-                raise Refused(
+                raise AwsError(
                     Reason.NOT_AUTHORIZED,
                     user=signer.caller.arn,
                     action=action,
                     resource=parameters["RoleArn"],
                 )
         assert role is not None  # noqa: S101 - the loop above ran at least once
+        check_denials(faults, user=signer.caller.arn, action="sts:AssumeRole", resource=role.arn)
         if signer.caller.role_arn and duration > _CHAINING_LIMIT_SECONDS:
-            raise Refused(Reason.DURATION_OVER_CHAINING_LIMIT)
+            raise AwsError(Reason.DURATION_OVER_CHAINING_LIMIT)
         if duration > role.max_session_seconds:
-            raise Refused(Reason.DURATION_OVER_ROLE_MAXIMUM)
+            raise AwsError(Reason.DURATION_OVER_ROLE_MAXIMUM)
         session = parameters["RoleSessionName"]
         keys = self._remember(self._moto.assume_role(role.arn, session), role, session, duration)
-        result = _assumed_role_user(role, keys) + _credentials(keys, self._clock(), lies)
+        result = _assumed_role_user(role, keys) + _credentials(keys, self._clock(), faults)
         return sts_success("AssumeRole", result)
 
     def may(self, caller: Caller, action: str, resource: str) -> bool:
         """Return whether the caller's permission policies allow `action` on `resource`.
 
-        The administrator may do everything. Conditions in permission policies are not evaluated: such a statement
-        never allows and always denies.
+        The administrator is allowed all actions. Conditions in permission policies are not implemented: such a
+        statement never allows and always denies.
         """
         if not caller.role_arn:
             return True
@@ -133,8 +146,8 @@ class SecurityTokenService:
     def _trusts_caller(
         self, role: Role, caller: Caller, action: str, iam: IamSnapshot, parameters: Mapping[str, str]
     ) -> bool:
-        # Named by its own ARN, the trust policy is enough; named by the account, the caller's own policies must
-        # allow it too: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+        # If the trust policy names the caller's ARN, it is sufficient; if it names the account, the caller's policies
+        # must also allow it: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
         arns = {caller.arn}
         own = iam.roles.get(caller.role_arn)
         permitted = Decision.ALLOW
@@ -149,14 +162,14 @@ class SecurityTokenService:
         request = Request(action, {"AWS": frozenset(arns)}, context=context)
         return evaluate((role.trust_policy,), request) is Decision.ALLOW
 
-    def _remember(self, made: Mapping[str, Any], role: Role, session: str, duration: int) -> KeySet:
-        granted = duration if self.grant_seconds is None else min(self.grant_seconds, duration)
-        keys = KeySet(
+    def _remember(self, made: Mapping[str, Any], role: Role, session: str, duration: int) -> AccessKey:
+        lifetime = duration if self.max_lifetime_seconds is None else min(self.max_lifetime_seconds, duration)
+        keys = AccessKey(
             access_key_id=made["AccessKeyId"],
             secret_access_key=made["SecretAccessKey"],
             session_token=made["SessionToken"],
-            # STS states whole seconds, and means them.
-            expires_at=float(int(self._clock() + granted)),
+            # STS sends whole seconds, and the credentials expire at that second.
+            expires_at=float(int(self._clock() + lifetime)),
             caller=Caller(f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role.name}/{session}", role.arn),
             session_name=session,
         )
@@ -164,19 +177,35 @@ class SecurityTokenService:
         return keys
 
 
-def _trusts_token(role: Role, token: VerifiedToken) -> Decision:
+def trusts_token(role: Role, token: VerifiedToken, context: Mapping[str, str]) -> Decision:
+    """Return what the role's trust policy decides about a token's AssumeRoleWithWebIdentity.
+
+    Args:
+        role: whose trust policy.
+        token: the verified token.
+        context: what else is known of the request: condition keys in lower case, and their values.
+    """
     # The condition keys of an OIDC provider: its URL without the scheme, a colon, and the claim.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
     prefix = token.provider.url.removeprefix("https://").lower()
+    keys = {f"{prefix}:aud": token.audience, f"{prefix}:sub": token.subject}
+    # AWS lists no key for iss. What a claim that AWS may know is called here is not worth a list: it is unknown.
+    claims = tuple(f"{prefix}:{claim.lower()}" for claim in token.claims - {"iss"})
     request = Request(
         "sts:AssumeRoleWithWebIdentity",
         {"Federated": frozenset({token.provider.arn})},
-        context={f"{prefix}:aud": token.audience, f"{prefix}:sub": token.subject},
+        context={**context, **keys},
+        absent=_OF_SIGNED_REQUESTS if _SESSION_TAGS in token.claims else (*_OF_SIGNED_REQUESTS, *_OF_TAGS),
+        unknown=(*_OF_EVERY_REQUEST, *claims),
     )
     return evaluate((role.trust_policy,), request)
 
 
-def _assumed_role_user(role: Role, keys: KeySet) -> str:
+def _times(now: float) -> dict[str, str]:
+    return {"aws:currenttime": iso8601(now), "aws:epochtime": str(int(now))}
+
+
+def _assumed_role_user(role: Role, keys: AccessKey) -> str:
     return (
         "    <AssumedRoleUser>\n"
         f"      <AssumedRoleId>{escape(f'{role.role_id}:{keys.session_name}')}</AssumedRoleId>\n"
@@ -185,19 +214,19 @@ def _assumed_role_user(role: Role, keys: KeySet) -> str:
     )
 
 
-def _credentials(keys: KeySet, now: float, lies: Lies) -> str:
+def _credentials(keys: AccessKey, now: float, faults: ActiveFaults) -> str:
     expires_at = keys.expires_at
-    if FaultKind.EXPIRED_SET in lies:
+    if FaultKind.EXPIRED_CREDENTIALS in faults:
         expires_at = now - _AN_HOUR
-    if FaultKind.FAR_EXPIRY in lies:
+    if FaultKind.FAR_EXPIRY in faults:
         expires_at = _FAR_EXPIRY
-    secret = "" if FaultKind.EMPTY_SECRET in lies else keys.secret_access_key
+    secret = "" if FaultKind.EMPTY_SECRET in faults else keys.secret_access_key
     token = f"      <SessionToken>{escape(keys.session_token)}</SessionToken>\n"
     return (
         "    <Credentials>\n"
         f"      <AccessKeyId>{keys.access_key_id}</AccessKeyId>\n"
         f"      <SecretAccessKey>{escape(secret)}</SecretAccessKey>\n"
-        f"{'' if FaultKind.MISSING_FIELD in lies else token}"
+        f"{'' if FaultKind.MISSING_FIELD in faults else token}"
         f"      <Expiration>{iso8601(expires_at)}</Expiration>\n"
         "    </Credentials>\n"
     )

@@ -18,16 +18,16 @@ _NEW_DATA = "..data_tmp"
 class ProjectedVolume:
     """One projected volume.
 
-    `publish` does what AtomicWriter's Write does, in its order: a new directory `..YYYY_MM_DD_HH_MM_SS.<random>`
-    (0755) with the files in it, their modes set, the symlink `..data_tmp`, its rename over `..data`, symlinks
-    `<name> -> ..data/<name>` for readers, the old directory removed. A payload that is already there is not
-    written again.
+    `publish` does the steps of AtomicWriter's Write in the same order: create a directory
+    `..YYYY_MM_DD_HH_MM_SS.<random>` (0755) with the files and set their modes, create the symlink `..data_tmp`, rename
+    it to `..data`, create symlinks `<name> -> ..data/<name>` for readers, remove the old directory. A payload that is
+    already in the volume is not written again.
 
     Args:
-        directory: the mount point; created where absent.
-        file_name: what `swap` publishes the token as.
-        mode: of published files; Kubernetes: 0644 by default, 0600 where all containers share one user, 0640 with an
-            fsGroup.
+        directory: the mount point; created if absent.
+        file_name: the name of the file that `swap` writes.
+        mode: the mode of published files; in Kubernetes 0644 by default, 0600 if all containers have the same user,
+            0640 with an fsGroup.
         clock: wall time in seconds, for the directories' names.
     """
 
@@ -50,7 +50,7 @@ class ProjectedVolume:
 
         Args:
             payload: relative path to content; `a/b` makes the user-visible `a` a directory.
-            mode: of the files; the volume's own by default.
+            mode: the mode of the files; the volume's mode by default.
 
         Raises:
             OSError: the directory cannot be written.
@@ -81,7 +81,7 @@ class ProjectedVolume:
             shutil.rmtree(old)
 
     def remove(self) -> None:
-        """Empty the mount point, as unmounting does."""
+        """Remove all entries of the mount point, as unmounting does."""
         for entry in self.directory.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -100,7 +100,7 @@ class ProjectedVolume:
 
 
 def _content(directory: Path) -> dict[str, tuple[int, bytes]] | None:
-    """Return the files under `directory` with mode and content, or None where one cannot be read."""
+    """Return the files under `directory` with mode and content, or None if a file cannot be read."""
     found: dict[str, tuple[int, bytes]] = {}
     try:
         for file in directory.rglob("*"):

@@ -1,4 +1,4 @@
-"""Requests as the front reads them, and answers as AWS writes them: query protocol (XML) and JSON protocol."""
+"""Parsing of requests, and responses in AWS's format: query protocol (XML) and JSON protocol."""
 
 import html
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
-from examples.local.refusals import Refused
+from examples.local.errors import AwsError
 
 _NAMESPACES = {
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
@@ -21,12 +21,12 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, whole.
+    """One complete request.
 
     Attributes:
         method: upper case.
         target: path and query as sent.
-        headers: every header in order; names as sent.
+        headers: all headers in order; names as sent.
         body: the bytes.
     """
 
@@ -36,7 +36,7 @@ class HttpRequest:
     body: bytes = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """Return the first header of this name, in any case, or None."""
+        """Return the value of the first header of this lower-case name, or None; case is ignored."""
         return next((value for key, value in self.headers if key.lower() == name), None)
 
     def parameters(self) -> dict[str, str]:
@@ -49,7 +49,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a request asks for: the service ("sts", "iam", "ssm" or ""), the operation, and its parameters."""
+    """The operation of a request: the service ("sts", "iam", "ssm" or ""), the name, and the parameters."""
 
     service: str
     name: str
@@ -58,7 +58,7 @@ class Operation:
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Operation":
-        """Return the operation that a request names; service "" where it names none that is known."""
+        """Return the operation that a request names; the service is "" if it is unknown."""
         target = request.header("x-amz-target") or ""
         if target.startswith(_SSM_TARGET):
             return cls("ssm", target.removeprefix(_SSM_TARGET), "", {})
@@ -69,7 +69,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One answer: status, headers without Content-Length and Date, body."""
+    """One response: status, headers without Content-Length and Date, body."""
 
     status: int
     headers: dict[str, str]
@@ -77,7 +77,7 @@ class HttpResponse:
 
 
 def new_request_id() -> str:
-    """Return a fresh request id."""
+    """Return a new request id."""
     return str(uuid.uuid4())
 
 
@@ -92,37 +92,37 @@ def escape(text: str) -> str:
     return html.escape(printable, quote=False)
 
 
-def refusal(refused: Refused, service: str) -> HttpResponse:
-    """Return a refusal in the service's protocol, with a fresh request id.
+def error_response(error: AwsError, service: str) -> HttpResponse:
+    """Return an error response in the service's protocol, with a new request id.
 
-    The XML has the white space of a real answer: https://github.com/awslabs/aws-sdk-rust/issues/827
+    The XML has the white space of a real response: https://github.com/awslabs/aws-sdk-rust/issues/827
     """
     request_id = new_request_id()
     if service == "ssm":
-        body = json.dumps({"__type": refused.code, "message": refused.message}).encode()
+        body = json.dumps({"__type": error.code, "message": error.message}).encode()
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": request_id}
-        return HttpResponse(refused.status, headers, body)
-    fault = "Receiver" if refused.status >= _SERVER_ERROR else "Sender"
+        return HttpResponse(error.status, headers, body)
+    sender = "Receiver" if error.status >= _SERVER_ERROR else "Sender"
     body = (
         f'<ErrorResponse xmlns="{_NAMESPACES.get(service, _NAMESPACES["sts"])}">\n'
         "  <Error>\n"
-        f"    <Type>{fault}</Type>\n"
-        f"    <Code>{refused.code}</Code>\n"
-        f"    <Message>{escape(refused.message)}</Message>\n"
+        f"    <Type>{sender}</Type>\n"
+        f"    <Code>{error.code}</Code>\n"
+        f"    <Message>{escape(error.message)}</Message>\n"
         "  </Error>\n"
         f"  <RequestId>{request_id}</RequestId>\n"
         "</ErrorResponse>\n"
     ).encode()
-    return HttpResponse(refused.status, {"Content-Type": "text/xml", "x-amzn-RequestId": request_id}, body)
+    return HttpResponse(error.status, {"Content-Type": "text/xml", "x-amzn-RequestId": request_id}, body)
 
 
 def sts_success(operation: str, result: str) -> HttpResponse:
-    """Return STS's 200 for `operation`, with the already escaped XML `result` in it."""
+    """Return the 200 response of STS for `operation`; `result` is XML that is already escaped."""
     return _success("sts", operation, f"  <{operation}Result>\n{result}  </{operation}Result>\n")
 
 
 def empty_success(operation: Operation) -> HttpResponse:
-    """Return the 200 of an operation of the query protocol that has no result."""
+    """Return the 200 response of an operation of the query protocol that has no result."""
     return _success(operation.service, operation.name, "")
 
 

@@ -1,4 +1,4 @@
-"""The whole local world: an issuer, a strict AWS that can reach it, and kubelets."""
+"""The local world: an issuer, a strict AWS that can reach it, and kubelets."""
 
 import contextlib
 import json
@@ -31,13 +31,13 @@ class World:
     """A cluster's issuer and an AWS account, from `__enter__` to `__exit__`; one at a time in a process.
 
     Attributes:
-        clock: moves the time of every part at once.
+        clock: the time of all parts; a test moves it.
         issuer: a cluster's token issuer with a private CA.
         aws: STS, IAM and SSM.
         ca_file: the CA of `aws.tls_url`, PEM.
 
     Args:
-        clock: the clock underneath `clock`.
+        clock: the base of the attribute `clock`.
     """
 
     def __init__(self, clock: Clock = system_clock) -> None:
@@ -52,7 +52,7 @@ class World:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Start everything."""
+        """Start all parts."""
         with contextlib.ExitStack() as stack:
             directory = stack.enter_context(tempfile.TemporaryDirectory())
             self.ca_file = Path(directory, "ca.pem")
@@ -67,7 +67,7 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop everything: no thread, socket or file is left."""
+        """Stop all parts; no thread, socket or file is left."""
         self._stack.close()
 
     def reset(self) -> None:
@@ -91,7 +91,7 @@ class World:
         return self._clients[service]
 
     def kubelet(self, directory: Path, **options: Any) -> Kubelet:  # noqa: ANN401 - passed on to Kubelet, which types them
-        """Return a `Kubelet` of this world's issuer and clock, not yet started; `options` are its keywords."""
+        """Return a `Kubelet` with this world's issuer and clock, not started; `options` are its keyword arguments."""
         return Kubelet(self.issuer, directory, clock=self.clock, **options)
 
     def set_up_trust(
@@ -103,14 +103,14 @@ class World:
         audience: str = AUDIENCE,
         max_session_seconds: int = 3600,
     ) -> str:
-        """Do the tutorial's AWS half by the API, and return the role's ARN. Doing it again changes nothing.
+        """Create the tutorial's OIDC provider and role through the API; return the role's ARN. Idempotent.
 
-        The provider gets the *last* served certificate as its thumbprint, and the trust policy both `aud` and `sub`.
+        The provider's thumbprint is that of the *last* served certificate; the trust policy has both `aud` and `sub`.
 
         Args:
             role: its name.
-            namespace: of the ServiceAccount that may assume it.
-            service_account: its name.
+            namespace: the namespace of the ServiceAccount that may assume it.
+            service_account: the name of that ServiceAccount.
             audience: a client id of the provider, and the `aud` of the trust policy.
             max_session_seconds: the role's MaxSessionDuration.
         """
@@ -145,7 +145,7 @@ class World:
 
 
 def trust_policy(provider_arn: str, *, audience: str, subject: str) -> dict[str, Any]:
-    """Return a trust policy that demands exactly this audience and this subject of this provider."""
+    """Return a trust policy that requires this audience and this subject in a token of this provider."""
     name = provider_arn.split("oidc-provider/", 1)[1]
     return {
         "Version": "2012-10-17",

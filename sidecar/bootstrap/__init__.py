@@ -1,1 +1,1 @@
-"""Sets up, once and by an administrator, what the sidecar needs outside its pod. Never used by the daemon."""
+"""The one-time setup by an administrator of what the sidecar needs outside its pod. Never used by the daemon."""

@@ -1,40 +1,24 @@
-"""How a set-up ends early, with the exit code that every command has for it."""
+"""The error of ``bootstrap aws``."""
 
-from typing import Final
+from sidecar.errors import CommandError
 
-from sidecar.errors import SidecarError
-
-__all__ = (
-    "EXIT_DRIFT",
-    "EXIT_GOOD",
-    "EXIT_ISSUER",
-    "EXIT_REFUSED",
-    "EXIT_RIGHTS",
-    "EXIT_UNREACHABLE",
-    "EXIT_USAGE",
-    "Stopped",
-)
-
-EXIT_GOOD: Final = 0
-EXIT_USAGE: Final = 2
-EXIT_UNREACHABLE: Final = 3
-EXIT_REFUSED: Final = 4
-EXIT_ISSUER: Final = 5
-EXIT_RIGHTS: Final = 6
-EXIT_DRIFT: Final = 7
+__all__ = ("BootstrapError",)
 
 
-class Stopped(SidecarError):  # noqa: N818 - a state of the world, not of the program
-    """Something outside keeps the set-up from going on.
+class BootstrapError(CommandError):
+    """AWS or the issuer prevents the command from completing.
 
     Args:
-        where: the issuer, the call or the object.
-        what: what is wrong, in words of ours.
+        where: the issuer, the operation or the object.
+        what: what is wrong; never text that AWS or the issuer sent.
         fix: what to do.
-        exit_code: of the command.
-        changed: whether the object is no longer as it was seen: looking again may help.
+        exit_code: one of ``exits.Exit``.
+        changed: whether the object differs from what was read: it may help to read it again.
+        conflict: whether AWS does not delete the object because something was added to it.
     """
 
-    def __init__(self, where: str, what: str, fix: str, exit_code: int, *, changed: bool = False) -> None:
-        super().__init__(f"{where}: {what}; {fix}")
-        self.where, self.what, self.fix, self.exit_code, self.changed = where, what, fix, exit_code, changed
+    def __init__(
+        self, where: str, what: str, fix: str, exit_code: int, *, changed: bool = False, conflict: bool = False
+    ) -> None:
+        super().__init__(f"{where}: {what}; {fix}", exit_code)
+        self.changed, self.conflict = changed, conflict

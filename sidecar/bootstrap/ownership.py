@@ -1,4 +1,4 @@
-"""Whose a provider or a role is, by the tags that it got when it was made. Pure."""
+"""The tags that mark a provider or a role as created or adopted by this command. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Final
 from sidecar.bootstrap.spec import Issuer
 from sidecar.bootstrap.state import Change
 
-__all__ = ("is_adopted", "is_ours", "own_tags", "owned", "tag_list")
+__all__ = ("is_adopted", "is_managed", "own_tags", "tag_list", "with_tags")
 
 _MANAGED_BY_KEY: Final = "managed-by"
 _MANAGED_BY: Final = "aws-oidc-sidecar"
@@ -18,54 +18,56 @@ _NOT_IN_A_TAG: Final = re.compile(r"[^\w\s.:/=+\-@]")
 
 
 def own_tags(issuer: Issuer) -> dict[str, str]:
-    """Return the tags that mark an object as made by this command, for this issuer."""
+    """Return the tags of an object that this command created for this issuer."""
     return {_MANAGED_BY_KEY: _MANAGED_BY, _ISSUER_KEY: _NOT_IN_A_TAG.sub("_", issuer.url.removeprefix("https://"))}
 
 
-def is_ours(tags: Mapping[str, str], issuers: Iterable[Issuer]) -> bool:
-    """Return whether an object with these tags is ours, for one of these issuers."""
+def is_managed(tags: Mapping[str, str], issuers: Iterable[Issuer]) -> bool:
+    """Return whether this command created or adopted an object with these tags, for one of these issuers."""
     return any(own_tags(issuer).items() <= tags.items() for issuer in issuers)
 
 
 def is_adopted(tags: Mapping[str, str]) -> bool:
-    """Return whether an object that is ours was somebody else's before."""
+    """Return whether an object that `is_managed` was adopted: another client had created it."""
     return tags.get(_ADOPTED_KEY) == "true"
 
 
-def owned(
+def with_tags(
     changes: list[Change],
     tag: Change,
-    there: Mapping[str, str],
+    existing: Mapping[str, str],
     tags: Mapping[str, str],
     own: Mapping[str, str],
     *,
-    ours: bool,
+    managed: bool,
     adopt: bool,
 ) -> list[Change]:
-    """Return the changes with that of the tags; all marked as foreign where the object is and stays somebody else's.
+    """Return the changes and the change of the tags; all are marked as foreign without `managed` and `adopt`.
 
     Args:
-        changes: of one object.
-        tag: the change that tags it, with the parameters that name it.
-        there: its tags.
-        tags: which somebody asked for.
-        own: which mark it as ours.
-        ours: whether it is.
-        adopt: whether it is to be.
+        changes: the other changes of one object.
+        tag: the change that tags it, with the parameters that identify it.
+        existing: its current tags.
+        tags: the configured tags.
+        own: the tags of `own_tags`.
+        managed: whether the object has the tags of `own_tags`.
+        adopt: whether to add them.
     """
     wanted = dict(tags)
-    if ours or adopt:
+    if managed or adopt:
         wanted |= own
-    if adopt and not ours:
+    if adopt and not managed:
         wanted[_ADOPTED_KEY] = "true"
-    missing = {key: value for key, value in wanted.items() if there.get(key) != value}
+    missing = {key: value for key, value in wanted.items() if existing.get(key) != value}
     if missing:
-        before = {key: there[key] for key in missing if key in there}
+        before = {key: existing[key] for key in missing if key in existing}
         parameters = {**tag.parameters, "Tags": tag_list(missing)}
-        changes = [*changes, replace(tag, parameters=parameters, what="tags", before=before, after=missing)]
-    return changes if ours or adopt else [replace(change, foreign=True) for change in changes]
+        lost = tuple(f"tag {key}={value}" for key, value in before.items() if key in tags)
+        change = replace(tag, parameters=parameters, what="tags", before=before, after=missing, removes=lost)
+        changes = [*changes, change]
+    return changes if managed or adopt else [replace(change, foreign=True) for change in changes]
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return tags as the API has them."""
+    """Return tags in the form of the IAM API."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]

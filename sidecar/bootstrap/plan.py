@@ -1,114 +1,93 @@
-"""From a set-up and what IAM has to the changes between them, in the order in which IAM takes them. Pure."""
+"""The changes that turn the state of IAM into a ``Spec``, in an order that IAM accepts. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sidecar.bootstrap.ownership import is_ours, own_tags, owned, tag_list
-from sidecar.bootstrap.policies import VERSION, same
+from sidecar.bootstrap.merge import beyond, merged_trust
+from sidecar.bootstrap.ownership import is_managed, own_tags, tag_list, with_tags
+from sidecar.bootstrap.quotas import check_quotas
 from sidecar.bootstrap.spec import CHAIN_PREFIX, CLIENT_IDS_MAX, THUMBPRINTS_MAX, Issuer, RoleSpec, Spec
-from sidecar.bootstrap.state import Account, Change, Observed, Provider, Role
-from sidecar.bootstrap.trust import for_roles, for_tokens, trust_policy
-from sidecar.errors import SettingsError
+from sidecar.bootstrap.state import Account, Change, Observed
+from sidecar.bootstrap.wanted import Wanted, placed
+from sidecar.errors import InvalidValueError, SettingsError
+from sidecar.iam.account import Provider, Role
+from sidecar.iam.policies import length, merged, same
 
-__all__ = ("Thumbprints", "chain_policies", "left_alone", "plan", "provider_target", "trust_of")
+__all__ = ("PlanOptions", "Thumbprints", "plan", "provider_target")
 
-_INLINE_MAX: Final = 10_240  # of all inline policies of a role; white space does not count
+_INLINE_MAX: Final = 10_240  # characters of all inline policies of a role, without white space
 
 Thumbprints = Mapping[str, tuple[str, ...] | None]
-"""{issuer: the thumbprints that IAM needs}; () where it needs none, None where this could not be found out."""
+"""{issuer: the thumbprints that IAM needs}; () if it needs none, None if the issuer could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What a plan may do besides adding.
+
+    Attributes:
+        adopt: whether to change objects that this command did not create.
+        prune: whether to remove thumbprints that IAM does not need.
+        replace: whether to remove what exists and is not configured: statements of trust policies, statements of
+            configured inline policies, policies of role chains, longer sessions, other values of roles' tags, and
+            thumbprints over the limit. Otherwise these stay, and the configured parts are added.
+    """
+
+    adopt: bool = False
+    prune: bool = False
+    replace: bool = False
 
 
 def plan(
-    spec: Spec, observed: Observed, thumbprints: Thumbprints, *, adopt: bool = False, prune: bool = False
+    spec: Spec, observed: Observed, thumbprints: Thumbprints, options: PlanOptions = PlanOptions()
 ) -> tuple[Change, ...]:
-    """Return what has to be done; () for nothing. Applied in part and planned again, it gives the rest.
+    """Return the changes; () if none is needed. If only some were applied, the next plan returns the others.
 
-    Changes of what others made are marked as foreign, unless `adopt` takes it over.
+    Changes of objects that this command did not create are marked as foreign, except with `options.adopt`.
 
     Args:
-        spec: what is wanted.
-        observed: what is there.
-        thumbprints: of every issuer of `spec`.
-        adopt: whether what others made is taken over.
-        prune: whether thumbprints that are not needed are dropped.
+        spec: the wanted state.
+        observed: the current state.
+        thumbprints: for each issuer of `spec`.
+        options: what the changes may do besides adding.
 
     Raises:
-        SettingsError: what is wanted cannot be had in this account, or of this role.
+        SettingsError: the wanted state is not possible in this account, for this role, within the highest quotas of
+            IAM, or without `options.replace`.
     """
+    spec = placed(spec, observed)
+    wanted = Wanted(spec, observed.account)
     changes: list[Change] = []
     for issuer in spec.issuers:
         arn = observed.account.provider_arn(issuer)
-        wanted = thumbprints[issuer.url]
-        there = observed.providers.get(arn)
-        if there is None:
-            changes.append(_new_provider(spec, issuer, wanted or ()))
+        needed = thumbprints[issuer.url]
+        existing = observed.providers.get(arn)
+        if existing is None:
+            changes.append(_new_provider(spec, issuer, needed or ()))
         else:
-            changes += _provider(spec, issuer, arn, there, wanted, adopt=adopt, prune=prune)
+            changes += _provider(spec, issuer, arn, existing, needed, options)
     for role in spec.roles:
         _check(role, observed.account)
         here = observed.roles.get(role.name)
-        changes += _new_role(spec, role, observed.account) if here is None else _role(spec, role, observed, adopt=adopt)
+        changes += _new_role(wanted, role) if here is None else _role(wanted, role, here, options)
+    check_quotas(changes, observed)
     return tuple(changes)
-
-
-def trust_of(spec: Spec, role: RoleSpec, account: Account) -> dict[str, Any]:
-    """Return the trust policy of a role: a statement for each issuer, or one for the roles that assume it."""
-    if role.assumed_by:
-        return trust_policy(for_roles(_sources(spec, role, account), session_tags=role.session_tags))
-    return trust_policy(
-        *(
-            for_tokens(account.provider_arn(issuer), audience=role.audience, subjects=subjects, patterns=patterns)
-            for issuer in spec.issuers
-            for subjects, patterns in ((role.subjects, False), (role.subjects_like, True))
-            if subjects
-        )
-    )
-
-
-def chain_policies(spec: Spec, role: RoleSpec, account: Account) -> dict[str, Mapping[str, Any]]:
-    """Return the inline policies that let a role assume others of the set-up."""
-    return {
-        CHAIN_PREFIX + other.name: {
-            "Version": VERSION,
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Action": ["sts:AssumeRole", "sts:TagSession"] if other.session_tags else "sts:AssumeRole",
-                    "Resource": account.role_arn(other.path, other.name),
-                }
-            ],
-        }
-        for other in spec.roles
-        if account.role_arn(role.path, role.name) in _sources(spec, other, account)
-    }
-
-
-def left_alone(spec: Spec, observed: Observed) -> tuple[str, ...]:
-    """Return a line for each thing on the roles that the set-up does not name and that is left as it is."""
-    lines = []
-    for role in spec.roles:
-        there = observed.roles.get(role.name)
-        if there is None:
-            continue
-        attached = [arn for arn in there.policy_arns if arn not in role.policy_arns]
-        inline = [name for name in there.inline if name not in role.inline and not name.startswith(CHAIN_PREFIX)]
-        lines += [f"role {role.name} also has {what}, which is left as it is" for what in (*attached, *inline)]
-    return tuple(lines)
 
 
 def _check(role: RoleSpec, account: Account) -> None:
     for arn in (*role.policy_arns, *role.assumed_by):
         if arn.startswith("arn:") and arn.split(":")[1] != account.partition:
             fix = f"use ARNs that begin with arn:{account.partition}:"
-            raise SettingsError(f"role {role.name}", f"{arn} is of another partition than the account", fix)
+            raise SettingsError(f"role {role.name}", f"{arn} is in another partition than the account", fix)
 
 
 # --- providers ---
 
 
 def provider_target(issuer: Issuer) -> str:
-    """Return how a provider is named to a person."""
+    """Return the name of a provider in output."""
     return f"provider {issuer.url.removeprefix('https://')}"
 
 
@@ -123,57 +102,60 @@ def _new_provider(spec: Spec, issuer: Issuer, thumbprints: Sequence[str]) -> Cha
 
 
 def _provider(
-    spec: Spec,
-    issuer: Issuer,
-    arn: str,
-    there: Provider,
-    wanted: tuple[str, ...] | None,
-    *,
-    adopt: bool,
-    prune: bool,
+    spec: Spec, issuer: Issuer, arn: str, existing: Provider, wanted: tuple[str, ...] | None, options: PlanOptions
 ) -> list[Change]:
     named: dict[str, Any] = {"OpenIDConnectProviderArn": arn}
-    changes = []
-    missing = [one for one in spec.client_ids if one not in there.client_ids]
-    if missing and len(there.client_ids) + len(missing) > CLIENT_IDS_MAX:
-        fix = "remove those that nothing uses any more"
-        raise SettingsError(provider_target(issuer), f"would have more than {CLIENT_IDS_MAX} client ids", fix)
-    for one in missing:
-        why = "tokens with this audience are taken"
-        parameters = {**named, "ClientID": one}
-        changes.append(
-            Change(
-                "AddClientIDToOpenIDConnectProvider", provider_target(issuer), parameters, "client id", None, one, why
-            )
-        )
-    old = tuple(one.lower() for one in there.thumbprints)
-    others = tuple(one for one in old if one not in (wanted or ()))
-    if wanted and (set(wanted) - set(old) or (prune and others)):
-        # New ones first: the limit cuts off what has been there longest.
-        new = list(wanted if prune else (*wanted, *others)[:THUMBPRINTS_MAX])
-        why = "IAM trusts by thumbprint what no public CA vouches for" + ("" if prune else "; old ones stay behind it")
-        parameters = {**named, "ThumbprintList": new}
-        operation = "UpdateOpenIDConnectProviderThumbprint"
-        changes.append(Change(operation, provider_target(issuer), parameters, "thumbprints", list(old), new, why))
-    tag = Change("TagOpenIDConnectProvider", provider_target(issuer), named)
-    ours = is_ours(there.tags, [issuer])
-    # Several set-ups share a provider: each would set its own value again and again.
-    keys = {key.lower() for key in there.tags}  # those that differ in case only are one to IAM
-    tags = {key: value for key, value in spec.tags.items() if (ours or adopt) and key.lower() not in keys}
-    return owned(changes, tag, there.tags, tags, own_tags(issuer), ours=ours, adopt=adopt)
+    target = provider_target(issuer)
+    missing = [one for one in spec.client_ids if one not in existing.client_ids]
+    if missing and len(existing.client_ids) + len(missing) > CLIENT_IDS_MAX:
+        what = f"has {len(existing.client_ids)} client ids, and would have more than {CLIENT_IDS_MAX} client ids with "
+        raise SettingsError(target, what + ", ".join(missing), "remove client ids that are no longer used")
+    why = "IAM accepts tokens with this audience"
+    changes = [
+        Change("AddClientIDToOpenIDConnectProvider", target, {**named, "ClientID": one}, "client id", None, one, why)
+        for one in missing
+    ]
+    changes += _thumbprints(target, named, existing, wanted or (), options)
+    tag = Change("TagOpenIDConnectProvider", target, named)
+    managed = is_managed(existing.tags, [issuer])
+    # Several teams can share a provider; each would overwrite the others' value again and again.
+    tags = _new_keys(spec.tags, existing.tags) if managed or options.adopt else {}
+    return with_tags(changes, tag, existing.tags, tags, own_tags(issuer), managed=managed, adopt=options.adopt)
+
+
+def _thumbprints(
+    target: str, named: Mapping[str, Any], existing: Provider, wanted: Sequence[str], options: PlanOptions
+) -> list[Change]:
+    old = existing.thumbprints
+    others = tuple(one for one in old if one not in wanted)
+    if not wanted or not (set(wanted) - set(old) or (options.prune and others)):
+        return []
+    # New ones first, so that the limit removes the oldest.
+    new = tuple(wanted) if options.prune else (*wanted, *others)
+    over = new[THUMBPRINTS_MAX:]
+    if over and not options.replace:
+        what = f"would have {len(new)} thumbprints with {', '.join(wanted)}, and IAM allows {THUMBPRINTS_MAX}"
+        fix = f"give --replace to remove {', '.join(over)}, or --prune-thumbprints to remove each that is not needed"
+        raise SettingsError(target, what, fix)
+    new = new[:THUMBPRINTS_MAX]
+    why = "IAM trusts a server without a public CA by its thumbprint" + ("" if options.prune else "; old ones are kept")
+    parameters = {**named, "ThumbprintList": list(new)}
+    operation = "UpdateOpenIDConnectProviderThumbprint"
+    removes = tuple(f"thumbprint {one}" for one in old if one not in new)
+    return [Change(operation, target, parameters, "thumbprints", list(old), list(new), why, removes=removes)]
+
+
+def _new_keys(tags: Mapping[str, str], existing: Mapping[str, str]) -> dict[str, str]:
+    keys = {key.lower() for key in existing}  # IAM does not distinguish keys by case
+    return {key: value for key, value in tags.items() if key.lower() not in keys}
 
 
 # --- roles ---
 
 
-def _sources(spec: Spec, role: RoleSpec, account: Account) -> tuple[str, ...]:
-    paths = {other.name: other.path for other in spec.roles}
-    return tuple(name if name.startswith("arn:") else account.role_arn(paths[name], name) for name in role.assumed_by)
-
-
-def _new_role(spec: Spec, role: RoleSpec, account: Account) -> list[Change]:
-    trust = trust_of(spec, role, account)
-    tags = {**role.tags, **own_tags(spec.issuers[0])}
+def _new_role(wanted: Wanted, role: RoleSpec) -> list[Change]:
+    trust = wanted.trust(role)
+    tags = {**role.tags, **own_tags(wanted.spec.issuers[0])}
     parameters = {
         "RoleName": role.name,
         "Path": role.path,
@@ -187,62 +169,109 @@ def _new_role(spec: Spec, role: RoleSpec, account: Account) -> list[Change]:
         "max session seconds": role.max_session_seconds,
         "tags": tags,
     }
-    why = "tokens need both this audience and one of these subjects" if not role.assumed_by else "role chaining"
+    why = "a token needs both an audience and a subject of this policy" if not role.assumed_by else "role chaining"
     first = Change("CreateRole", f"role {role.name}", parameters, after=after, why=why)
-    return [first, *_policies(spec, role, account, Role(trust))]
+    new = Role(wanted.account.role_arn(role.path, role.name), trust)
+    return [first, *_policies(wanted, role, new, PlanOptions())]
 
 
-def _role(spec: Spec, role: RoleSpec, observed: Observed, *, adopt: bool) -> list[Change]:
-    there, account, target = observed.roles[role.name], observed.account, f"role {role.name}"
-    if there.path != role.path:
-        fix = "give that path, or another name: IAM moves no role"
-        raise SettingsError(target, f"exists with the path {there.path}", fix)
-    trust = trust_of(spec, role, account)
+def _role(wanted: Wanted, role: RoleSpec, existing: Role, options: PlanOptions) -> list[Change]:
+    spec, target = wanted.spec, f"role {role.name}"
+    if existing.path != role.path:
+        fix = "give that path, or another name: IAM cannot change the path of a role"
+        raise SettingsError(target, f"exists with the path {existing.path}", fix)
     named: dict[str, Any] = {"RoleName": role.name}
-    changes = []
-    if not same(trust, there.trust):
-        why = "replaced whole: statements of others in it are lost"
-        parameters = {**named, "PolicyDocument": _compact(trust)}
-        changes.append(
-            Change("UpdateAssumeRolePolicy", target, parameters, "trust policy", dict(there.trust), trust, why)
-        )
-    if there.max_session_seconds != role.max_session_seconds:
-        parameters = {**named, "MaxSessionDuration": role.max_session_seconds}
-        before, after = there.max_session_seconds, role.max_session_seconds
-        changes.append(Change("UpdateRole", target, parameters, "max session seconds", before, after))
-    changes += _policies(spec, role, account, there)
-    ours = is_ours(there.tags, spec.issuers)
-    own = own_tags(spec.issuers[0])
-    return owned(changes, Change("TagRole", target, named), there.tags, role.tags, own, ours=ours, adopt=adopt)
+    changes = [*_trust(wanted.trust(role), role, existing, options), *_session(role, existing, options)]
+    changes += _policies(wanted, role, existing, options)
+    managed = is_managed(existing.tags, spec.issuers)
+    tags = role.tags if options.replace else _new_keys(role.tags, existing.tags)
+    tag = Change("TagRole", target, named)
+    return with_tags(changes, tag, existing.tags, tags, own_tags(spec.issuers[0]), managed=managed, adopt=options.adopt)
 
 
-def _policies(spec: Spec, role: RoleSpec, account: Account, there: Role) -> list[Change]:
+def _trust(wanted: Mapping[str, Any], role: RoleSpec, existing: Role, options: PlanOptions) -> list[Change]:
+    if options.replace:
+        new = existing.trust if same(wanted, existing.trust) else wanted
+        why = "replaces the existing policy"
+    else:
+        new, why = merged_trust(existing.trust, wanted), "adds to the existing policy"
+    if new == existing.trust:
+        return []
+    removes = tuple(f"trust policy: {line}" for line in beyond(existing.trust, wanted)) if options.replace else ()
+    parameters = {"RoleName": role.name, "PolicyDocument": _compact(new)}
+    before, after = dict(existing.trust), dict(new)
+    operation, target = "UpdateAssumeRolePolicy", f"role {role.name}"
+    return [Change(operation, target, parameters, "trust policy", before, after, why, removes=removes)]
+
+
+def _session(role: RoleSpec, existing: Role, options: PlanOptions) -> list[Change]:
+    before, after = existing.max_session_seconds, role.max_session_seconds
+    if before == after or (before > after and not options.replace):
+        return []
+    parameters: dict[str, Any] = {"RoleName": role.name, "MaxSessionDuration": after}
+    if existing.description:
+        # The call sets both. AWS does not document that an omitted description stays.
+        parameters["Description"] = existing.description
+    removes = (f"max session seconds {before} -> {after}",) if before > after else ()
+    what = "max session seconds"
+    return [Change("UpdateRole", f"role {role.name}", parameters, what, before, after, removes=removes)]
+
+
+def _policies(wanted: Wanted, role: RoleSpec, existing: Role, options: PlanOptions) -> list[Change]:
     target, named = f"role {role.name}", {"RoleName": role.name}
     changes = [
-        Change("AttachRolePolicy", target, {**named, "PolicyArn": arn}, "policy", None, arn, "what the role may do")
+        Change("AttachRolePolicy", target, {**named, "PolicyArn": arn}, "policy", None, arn, "permissions of the role")
         for arn in role.policy_arns
-        if arn not in there.policy_arns
+        if arn not in existing.policy_arns
     ]
-    chained = chain_policies(spec, role, account)
-    wanted = {**role.inline, **chained}
-    # Those of others count too, but are not read.
-    if sum(len("".join(_compact(policy).split())) for policy in wanted.values()) > _INLINE_MAX:
-        what, fix = f"are over {_INLINE_MAX} characters together", "make managed policies of them"
+    chained = wanted.chains(role)
+    inline = {**role.inline, **chained}
+    new = {name: _inline(target, name, policy, existing.inline.get(name), options) for name, policy in inline.items()}
+    # Other inline policies count too, but are not read.
+    if sum(length(policy) for policy in new.values()) > _INLINE_MAX:
+        what, fix = f"are over {_INLINE_MAX} characters together", "use managed policies instead"
         raise SettingsError(f"{target}: inline policies", what, fix)
-    for name, policy in wanted.items():
-        before = there.inline.get(name)
-        if before is None or not same(policy, before):
-            why = "role chaining" if name in chained else "what the role may do"
+    for name, policy in new.items():
+        before = existing.inline.get(name)
+        if policy != before:
+            why = "role chaining" if name in chained else "permissions of the role"
             parameters = {**named, "PolicyName": name, "PolicyDocument": _compact(policy)}
-            changes.append(
-                Change("PutRolePolicy", target, parameters, f"inline policy {name}", before, dict(policy), why)
-            )
-    for name, before in there.inline.items():
-        if name.startswith(CHAIN_PREFIX) and name not in wanted:
-            why = "the role that it named is no longer in this set-up"
-            parameters = {**named, "PolicyName": name}
-            changes.append(Change("DeleteRolePolicy", target, parameters, f"inline policy {name}", before, None, why))
-    return changes
+            what = f"inline policy {name}"
+            removes = tuple(f"{what}: {line}" for line in beyond(before or {}, inline[name])) if options.replace else ()
+            after = dict(policy)
+            changes.append(Change("PutRolePolicy", target, parameters, what, before, after, why, removes=removes))
+    return changes + (_obsolete_chains(target, named, existing, inline) if options.replace else [])
+
+
+def _inline(
+    target: str, name: str, wanted: Mapping[str, Any], existing: Mapping[str, Any] | None, options: PlanOptions
+) -> Mapping[str, Any]:
+    if existing is None:
+        return wanted
+    if options.replace:
+        return existing if same(wanted, existing) else wanted
+    try:
+        return merged(existing, wanted)
+    except InvalidValueError as error:
+        raise SettingsError(f"{target}: inline policy {name}", error.what, error.fix) from None
+
+
+def _obsolete_chains(target: str, named: Mapping[str, Any], existing: Role, wanted: Mapping[str, Any]) -> list[Change]:
+    why = "the role that it names is no longer configured"
+    return [
+        Change(
+            "DeleteRolePolicy",
+            target,
+            {**named, "PolicyName": name},
+            f"inline policy {name}",
+            before,
+            None,
+            why,
+            removes=(f"inline policy {name}",),
+        )
+        for name, before in existing.inline.items()
+        if name.startswith(CHAIN_PREFIX) and name not in wanted
+    ]
 
 
 def _compact(policy: Mapping[str, Any]) -> str:

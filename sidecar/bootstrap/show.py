@@ -1,19 +1,19 @@
-"""Shows changes to a person or to a program: coloured on a terminal, plain text elsewhere, or one JSON document."""
+"""Prints changes: as coloured text on a terminal, as plain text elsewhere, or as one JSON document."""
 
 import contextlib
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol, TextIO
 
 from sidecar.bootstrap.state import Account, Change
 
-__all__ = ("JsonShow", "Show", "Status", "TextShow", "details", "headline")
+__all__ = ("ChangeStatus", "JsonShow", "Show", "TextShow", "details", "headline")
 
 
-class Status(StrEnum):
-    """What became of a change."""
+class ChangeStatus(StrEnum):
+    """The result of a change."""
 
     PLANNED = "planned"
     DONE = "done"
@@ -23,41 +23,45 @@ class Status(StrEnum):
 
 
 class Show(Protocol):
-    """Whom a set-up is told to as it goes on."""
+    """Receives the progress and the result of a run."""
 
     def account(self, account: Account) -> None:
-        """Tell where it happens."""
+        """Report the account that is changed."""
         ...
 
     def note(self, text: str) -> None:
-        """Tell something good to know."""
+        """Report information."""
         ...
 
     def warning(self, text: str) -> None:
-        """Tell something that will break."""
+        """Report something that fails now or will fail later."""
         ...
 
-    def change(self, change: Change, status: Status) -> None:
-        """Tell of a change."""
+    def removes(self, lines: Sequence[str]) -> None:
+        """Report what the following changes remove or shorten; at least one line."""
+        ...
+
+    def change(self, change: Change, status: ChangeStatus) -> None:
+        """Report a change and its result."""
         ...
 
     def busy(self, text: str) -> contextlib.AbstractContextManager[None]:
-        """Tell what is being done, for as long as the block takes."""
+        """Report the current step, until the block ends."""
         ...
 
     def end(self, text: str, exit_code: int) -> None:
-        """Tell how it ended; the last call."""
+        """Report the result of the run; the last call."""
         ...
 
 
 def headline(change: Change) -> str:
-    """Return one line: what happens to what."""
+    """Return one line with the target and the change."""
     mark = "+" if change.before is None else "-" if change.after is None else "~"
     return f"{mark} {change.target}{f': {change.what}' if change.what else ''}{_inline(change)}  [{change.kind}]"
 
 
 def details(change: Change) -> list[str]:
-    """Return the difference that the headline has no room for, a line each, marked by -, + or a space."""
+    """Return the lines of a difference that does not fit into the headline, each marked by -, + or a space."""
     if not isinstance(change.before or change.after, Mapping):
         return []
     before, after = (_lines(value) for value in (change.before, change.after))
@@ -80,12 +84,12 @@ def _lines(value: Any) -> list[str]:  # noqa: ANN401 - of a change
 
 
 class TextShow:
-    """Tells a person.
+    """Prints text.
 
     Args:
-        out: gets everything but warnings.
-        err: gets warnings.
-        colour: whether `out` is a terminal; without the package rich it gets plain text all the same.
+        out: receives everything except warnings.
+        err: receives warnings.
+        colour: whether `out` is a terminal; without the package rich the text is plain there too.
     """
 
     def __init__(self, out: TextIO, err: TextIO, *, colour: bool) -> None:
@@ -93,22 +97,28 @@ class TextShow:
         self._console = _console(out) if colour else None
 
     def account(self, account: Account) -> None:
-        """Print where it happens."""
+        """Print the account."""
         self._line(f"account {account.id}, partition {account.partition}")
 
     def note(self, text: str) -> None:
-        """Print it."""
+        """Print the text."""
         self._line(text)
 
     def warning(self, text: str) -> None:
-        """Print it where warnings go."""
+        """Print the warning to `err`."""
         self._err.write(f"warning: {text}\n")
         self._err.flush()
 
-    def change(self, change: Change, status: Status) -> None:
-        """Print the change, its difference, and what became of it where that is not what one expects."""
-        told = "" if status in {Status.PLANNED, Status.DONE} else f"{status}: "
-        self._line(told + headline(change), headline(change)[0])
+    def removes(self, lines: Sequence[str]) -> None:
+        """Print the lines, before the changes."""
+        self._line("to be removed or shortened:")
+        for line in lines:
+            self._line(f"  - {line}", "-")
+
+    def change(self, change: Change, status: ChangeStatus) -> None:
+        """Print the change and its difference, and the status if it is neither planned nor done."""
+        prefix = "" if status in {ChangeStatus.PLANNED, ChangeStatus.DONE} else f"{status}: "
+        self._line(prefix + headline(change), headline(change)[0])
         if change.why:
             self._line(f"    # {change.why}")
         for line in details(change):
@@ -116,7 +126,7 @@ class TextShow:
 
     @contextlib.contextmanager
     def busy(self, text: str) -> Iterator[None]:
-        """Show on a terminal that something goes on."""
+        """Show the current step on a terminal."""
         if self._console is None:
             yield
             return
@@ -124,18 +134,18 @@ class TextShow:
             yield
 
     def end(self, text: str, exit_code: int) -> None:
-        """Print how it ended."""
+        """Print the result."""
         del exit_code
         self._line(text)
 
     def _line(self, text: str, mark: str = "") -> None:
-        # What others wrote into IAM must not move the cursor.
+        # A name in IAM with control characters must not move the cursor.
         text = "".join(character if character.isprintable() else "?" for character in text)
         if self._console is None:
             self._out.write(f"{text}\n")
             self._out.flush()
         else:
-            # Names of roles and the like are no markup of ours, and the :key: in a subject is no emoji.
+            # A name in IAM is not markup, and the :key: in a subject is not an emoji.
             style = _STYLES.get(mark)
             self._console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
@@ -143,7 +153,7 @@ class TextShow:
 _STYLES: Final = {"+": "green", "-": "red", "~": "yellow"}
 
 
-def _console(out: TextIO) -> Any:  # noqa: ANN401 - of a package that need not be there
+def _console(out: TextIO) -> Any:  # noqa: ANN401 - of an optional package
     try:
         from rich.console import Console  # noqa: PLC0415 - an extra
     except ImportError:
@@ -152,37 +162,41 @@ def _console(out: TextIO) -> Any:  # noqa: ANN401 - of a package that need not b
 
 
 class JsonShow:
-    """Tells a program: one JSON document at the end.
+    """Prints one JSON document at the end.
 
     Args:
-        out: gets it.
-        mode: what was asked for.
+        out: receives the document.
+        mode: "plan", "check", "apply" or "destroy".
     """
 
     def __init__(self, out: TextIO, mode: str) -> None:
         self._out = out
-        self._document: dict[str, Any] = {"mode": mode, "changes": [], "notes": [], "warnings": []}
+        self._document: dict[str, Any] = {"mode": mode, "removes": [], "changes": [], "notes": [], "warnings": []}
 
     def account(self, account: Account) -> None:
-        """Keep it."""
+        """Add the account to the document."""
         self._document |= {"account": account.id, "partition": account.partition}
 
     def note(self, text: str) -> None:
-        """Keep it."""
+        """Add the text to `notes`."""
         self._document["notes"].append(text)
 
     def warning(self, text: str) -> None:
-        """Keep it."""
+        """Add the text to `warnings`."""
         self._document["warnings"].append(text)
 
-    def change(self, change: Change, status: Status) -> None:
-        """Keep it."""
-        told = {"kind": change.kind, "target": change.target, "what": change.what}
-        told |= {"before": change.before, "after": change.after, "why": change.why, "status": status}
-        self._document["changes"].append(told)
+    def removes(self, lines: Sequence[str]) -> None:
+        """Add the lines to `removes`."""
+        self._document["removes"] += lines
+
+    def change(self, change: Change, status: ChangeStatus) -> None:
+        """Add the change to `changes`."""
+        entry = {"kind": change.kind, "target": change.target, "what": change.what}
+        entry |= {"before": change.before, "after": change.after, "why": change.why, "status": status}
+        self._document["changes"].append(entry)
 
     def busy(self, text: str) -> contextlib.AbstractContextManager[None]:
-        """Tell nothing."""
+        """Do nothing."""
         del text
         return contextlib.nullcontext()
 

@@ -1,21 +1,30 @@
-"""What IAM has, and one change of it. Pure.
+"""The state of IAM, and one change of it. Pure.
 
-A change carries the exact parameters of one call of the IAM API, so that what is planned, what is applied and what
-``--emit cli`` prints are one thing.
+A change has the exact parameters of one call of the IAM API, so that ``--plan``, the run that applies it, and
+``--emit cli`` use the same parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sidecar.bootstrap.spec import Issuer
+from sidecar.iam.account import Provider, Role
 
-__all__ = ("OPERATIONS", "Account", "Change", "Observed", "Operation", "Provider", "Role")
+__all__ = (
+    "OPERATIONS",
+    "Account",
+    "Change",
+    "Observed",
+    "Operation",
+    "Usage",
+    "removals",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An AWS account: its id and the partition that it is in."""
+    """An AWS account: its id and its partition."""
 
     id: str
     partition: str = "aws"
@@ -25,56 +34,42 @@ class Account:
         return f"arn:{self.partition}:iam::{self.id}:oidc-provider/{issuer.url.removeprefix('https://')}"
 
     def role_arn(self, path: str, name: str) -> str:
-        """Return the ARN of a role."""
-        return f"arn:{self.partition}:iam::{self.id}:role{path}{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """An OIDC provider of IAM."""
-
-    client_ids: tuple[str, ...] = ()
-    thumbprints: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role of IAM.
-
-    Attributes:
-        trust: its trust policy.
-        path: of its ARN.
-        max_session_seconds: the longest life of its credentials.
-        policy_arns: managed policies that are attached.
-        inline: {name of an inline policy: its document}; None for one that nobody asked for.
-        tags: of the role.
-    """
-
-    trust: Mapping[str, Any]
-    path: str = "/"
-    max_session_seconds: int = 3_600
-    policy_arns: tuple[str, ...] = ()
-    inline: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
+        """Return the ARN of a role; `path` is the path of its ``RoleSpec``, "" means /."""
+        return f"arn:{self.partition}:iam::{self.id}:role{path or '/'}{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is there of a set-up.
+    """The providers and roles of a ``Spec`` that exist.
 
     Attributes:
-        account: where.
-        providers: by ARN; those that exist.
-        roles: by name; those that exist.
-        trusting: {ARN of a provider: names of the roles whose trust policies name it}; None where roles were not
-            listed, or may not be.
+        account: the account of both.
+        providers: the existing providers by ARN.
+        roles: the existing roles by name.
+        trusting: {ARN of a provider: names of the roles whose trust policies name it}; None if roles were not listed,
+            or iam:ListRoles was denied.
+        instance_profiles: {name of a role: the instance profiles that have it}; {} if they were not read.
     """
 
     account: Account
     providers: Mapping[str, Provider] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     trusting: Mapping[str, tuple[str, ...]] | None = None
+    instance_profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The quotas of the account, and what it uses of them.
+
+    Attributes:
+        summary: as GetAccountSummary returns it; {} if it was not read.
+            https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountSummary.html
+        providers: the number of OIDC providers, which that summary adds to the SAML providers; None if it was not read.
+    """
+
+    summary: Mapping[str, int] = field(default_factory=dict)
+    providers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +77,8 @@ class Operation:
     """One operation of an AWS API.
 
     Attributes:
-        method: of boto3's client; with dashes, the AWS CLI's command.
-        actions: the rights that it needs.
+        method: of boto3's client; with dashes, the command of the AWS CLI.
+        actions: the permissions that it needs.
     """
 
     method: str
@@ -100,9 +95,13 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         ("GetOpenIDConnectProvider", "get_open_id_connect_provider", ()),
         ("GetRole", "get_role", ()),
         ("ListRoles", "list_roles", ()),
+        ("ListOpenIDConnectProviders", "list_open_id_connect_providers", ()),
+        ("GetAccountAuthorizationDetails", "get_account_authorization_details", ()),
+        ("GetAccountSummary", "get_account_summary", ()),
         ("ListAttachedRolePolicies", "list_attached_role_policies", ()),
         ("ListRolePolicies", "list_role_policies", ()),
         ("GetRolePolicy", "get_role_policy", ()),
+        ("ListInstanceProfilesForRole", "list_instance_profiles_for_role", ()),
         ("CreateOpenIDConnectProvider", "create_open_id_connect_provider", ("iam:TagOpenIDConnectProvider",)),
         ("AddClientIDToOpenIDConnectProvider", "add_client_id_to_open_id_connect_provider", ()),
         ("UpdateOpenIDConnectProviderThumbprint", "update_open_id_connect_provider_thumbprint", ()),
@@ -119,7 +118,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         ("DeleteOpenIDConnectProvider", "delete_open_id_connect_provider", ()),
     ),
 }
-"""Every operation that is used.
+"""The operations that are used.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 """
@@ -132,12 +131,13 @@ class Change:
     Attributes:
         operation: a key of `OPERATIONS`.
         target: "role NAME" or "provider HOST/PATH".
-        parameters: of the call, all of them, as the API names them.
-        what: of the target, such as "trust policy"; "" for the whole of it.
-        before: what is there; None for nothing.
-        after: what is to be there; None for nothing.
-        why: one line for a person.
-        foreign: whether the target is somebody else's.
+        parameters: all parameters of the call, with their names in the API.
+        what: the part of the target, such as "trust policy"; "" for the whole target.
+        before: the current value; None if there is none.
+        after: the new value; None if it is removed.
+        why: the reason, one line.
+        foreign: whether this command did not create the target, and --adopt is not given.
+        removes: a line for each part that the change removes or shortens.
     """
 
     operation: str
@@ -148,14 +148,20 @@ class Change:
     after: Any = None
     why: str = ""
     foreign: bool = False
+    removes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
-        """The operation as the AWS CLI names it."""
+        """The command of the AWS CLI for the operation."""
         return OPERATIONS[self.operation].method.replace("_", "-")
 
     @property
     def call(self) -> tuple[str, ...]:
-        """What is called, and on what; the same for two changes that differ only in what they make of it."""
+        """The operation and its object; equal for two changes that differ only in the new value."""
         names = (str(self.parameters.get(name, "")) for name in ("ClientID", "PolicyArn", "PolicyName"))
         return self.operation, self.target, *names
+
+
+def removals(changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return a line for each part that these changes remove or shorten."""
+    return tuple(f"{change.target}: {line}" for change in changes for line in change.removes)

@@ -1,4 +1,4 @@
-"""Keeps one fresh set per profile.
+"""Keeps the credentials of each profile fresh.
 
-May use ``model``, ``errors``, ``clock``, ``limits``; never ``exchange`` or ``tokens``: ``daemon`` joins them.
+May use ``model``, ``errors``, ``clock``, ``limits``; never ``exchange`` or ``tokens``: ``daemon`` connects them.
 """

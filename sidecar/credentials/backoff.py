@@ -1,29 +1,26 @@
-"""How long to wait after a failure. Pure: randomness is passed in.
+"""The wait before the next attempt after a failure. Pure: randomness is an argument.
 
-Three schedules, one for each ``Retry``. All but the propagation steps carry jitter: pods that fail together
-must not come back together ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter).
+Three schedules, one for each ``Retry``. All but the propagation steps have jitter: pods that fail together
+must not retry together ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter).
 """
 
 from collections.abc import Callable
 
 from sidecar.errors import Retry
 from sidecar.limits import (
+    DOUBLINGS_MAX,
     PERMANENT_CAP_SECONDS,
     PERMANENT_FIRST_SECONDS,
     PROPAGATION_STEPS_SECONDS,
     TRANSIENT_CAP_SECONDS,
     TRANSIENT_FIRST_SECONDS,
+    TRANSIENT_MIN_SECONDS,
 )
 
 __all__ = ("Draw", "delay")
 
 Draw = Callable[[], float]
-"""Gives a number in [0, 1)."""
-
-# 2**6 seconds is past every cap; larger exponents would only overflow.
-_MAX_DOUBLINGS = 6
-# Full jitter may draw nearly nothing; this much at least keeps a fast failure from spinning.
-_LEAST_SECONDS = 0.2
+"""Returns a random number in [0, 1)."""
 
 
 def delay(retry: Retry, failures: int, *, ever_held: bool, draw: Draw) -> float:
@@ -31,14 +28,14 @@ def delay(retry: Retry, failures: int, *, ever_held: bool, draw: Draw) -> float:
 
     Args:
         retry: the schedule.
-        failures: how many attempts in a row have failed, this one included; at least 1.
-        ever_held: whether this profile has had a set since the start.
+        failures: number of attempts in a row that failed, with the last one; at least 1.
+        ever_held: whether this profile has had credentials of its settings.
         draw: the random source.
     """
     if retry is Retry.TRANSIENT:
-        ceiling = min(TRANSIENT_CAP_SECONDS, TRANSIENT_FIRST_SECONDS * 2.0 ** min(failures - 1, _MAX_DOUBLINGS))
-        return max(_LEAST_SECONDS, ceiling * draw())
+        ceiling = min(TRANSIENT_CAP_SECONDS, TRANSIENT_FIRST_SECONDS * 2.0 ** min(failures - 1, DOUBLINGS_MAX))
+        return max(TRANSIENT_MIN_SECONDS, ceiling * draw())
     if retry is Retry.PROPAGATION and not ever_held and failures <= len(PROPAGATION_STEPS_SECONDS):
         return PROPAGATION_STEPS_SECONDS[failures - 1]
-    ceiling = min(PERMANENT_CAP_SECONDS, PERMANENT_FIRST_SECONDS * 2.0 ** min(failures - 1, _MAX_DOUBLINGS))
+    ceiling = min(PERMANENT_CAP_SECONDS, PERMANENT_FIRST_SECONDS * 2.0 ** min(failures - 1, DOUBLINGS_MAX))
     return PERMANENT_FIRST_SECONDS + (ceiling - PERMANENT_FIRST_SECONDS) * draw()

@@ -1,38 +1,39 @@
-"""When a set is renewed, and from when it must not be served. Pure."""
+"""When credentials are refreshed, and from when they must not be served. Pure."""
 
 from sidecar.credentials.backoff import Draw
 from sidecar.limits import (
-    RENEW_FLOOR_SECONDS,
-    RENEW_JITTER_SHARE,
+    REFRESH_FLOOR_SECONDS,
+    REFRESH_JITTER_SHARE,
     ROTATION_QUIET_SECONDS,
     ROTATION_QUIET_SHARE,
     STOP_SERVING_SECONDS,
 )
-from sidecar.model import Grant, Held
+from sidecar.model import AssumeRoleResult, Held
 
-__all__ = ("hold", "quiet_seconds", "renew_at_remaining")
+__all__ = ("hold", "quiet_seconds", "refresh_at_remaining")
 
 
-def hold(grant: Grant) -> Held:
-    """Return the grant with the times from which it must not be served."""
+def hold(result: AssumeRoleResult) -> Held:
+    """Return the result with the times from which its credentials must not be served."""
     return Held(
-        grant=grant,
-        stop_at=grant.credentials.expires_at - STOP_SERVING_SECONDS,
-        stop_mono=grant.asked_mono + grant.life_seconds - STOP_SERVING_SECONDS,
+        result=result,
+        stop_at=result.credentials.expires_at - STOP_SERVING_SECONDS,
+        stop_mono=result.requested_mono + result.lifetime_seconds - STOP_SERVING_SECONDS,
     )
 
 
-def renew_at_remaining(life_seconds: float, draw: Draw) -> float:
-    """Return with how many seconds remaining a set of this life is to be renewed.
+def refresh_at_remaining(lifetime_seconds: float, draw: Draw) -> float:
+    """Return at how many remaining seconds credentials of this lifetime are refreshed.
 
-    Clients ask again at 15 minutes remaining, so a long life is renewed at 20 minutes or a third of it,
-    whichever is earlier. A life under half an hour leaves no such room: half of it. Jitter is early only.
+    Clients refresh at 15 minutes remaining. So credentials with a long lifetime are refreshed at 20 minutes or at a
+    third of it, whichever is earlier, and those with a lifetime under half an hour at half of it. Jitter makes a
+    refresh earlier, never later.
     """
-    long = life_seconds >= 1.5 * RENEW_FLOOR_SECONDS
-    due = max(RENEW_FLOOR_SECONDS, life_seconds / 3) if long else life_seconds / 2
-    return due + RENEW_JITTER_SHARE * life_seconds * draw()
+    long = lifetime_seconds >= 1.5 * REFRESH_FLOOR_SECONDS
+    due = max(REFRESH_FLOOR_SECONDS, lifetime_seconds / 3) if long else lifetime_seconds / 2
+    return due + REFRESH_JITTER_SHARE * lifetime_seconds * draw()
 
 
-def quiet_seconds(life_seconds: float) -> float:
-    """Return for how long after a success a rotation of the token proves nothing new."""
-    return min(ROTATION_QUIET_SECONDS, ROTATION_QUIET_SHARE * life_seconds)
+def quiet_seconds(lifetime_seconds: float) -> float:
+    """Return for how many seconds after a success a rotation of the token is not exchanged."""
+    return min(ROTATION_QUIET_SECONDS, ROTATION_QUIET_SHARE * lifetime_seconds)

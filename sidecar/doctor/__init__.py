@@ -1,4 +1,4 @@
-"""Walks the chain from the application to AWS, and names the link that is broken. Never used by the daemon.
+"""Checks everything between the application and AWS, and names the cause of a failure. Never used by the daemon.
 
-One file in ``checks`` is one link; ``table`` lists them in the chain's order.
+One file in ``checks`` is one check; ``table`` lists them in the order from the application to AWS.
 """

@@ -1,50 +1,34 @@
-"""What the doctor reads from AWS with somebody's own rights: IAM's provider and role, and who a set is."""
+"""Reads AWS for the doctor: OIDC providers and the role from IAM, and the identity of credentials from STS."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
-from urllib.parse import unquote
 
+from sidecar.errors import InvalidValueError
 from sidecar.exchange.worker import new_session
+from sidecar.iam.account import Provider, Role, parse_provider, parse_role
 from sidecar.model import Credentials, Profile, account_of
 
-__all__ = ("AwsView", "IamFacts", "IamUnknown", "Provider", "Role")
+__all__ = ("AwsView", "CallerUnknown", "IamFacts", "IamUnknown")
+
+_CODE: Final = re.compile("[A-Za-z.]{1,64}")
 
 _CONNECT_SECONDS: Final = 2.0
 _READ_SECONDS: Final = 5.0
-# Ways to credentials that lead through what is being examined, or through addresses that hang where nobody answers.
-_NOT_ASKED: Final = ("assume-role-with-web-identity", "container-role", "iam-role")
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """An IAM OIDC provider: its ARN, its URL without https://, its client ids, thumbprints, and when it was made."""
-
-    arn: str
-    name: str
-    client_ids: tuple[str, ...]
-    thumbprints: tuple[str, ...]
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role: its trust policy, and its MaxSessionDuration in seconds."""
-
-    trust: Mapping[str, Any]
-    max_session_seconds: int
+# Credential providers that use what the doctor checks, or addresses where a request can hang.
+_REMOVED_PROVIDERS: Final = ("assume-role-with-web-identity", "container-role", "iam-role")
 
 
 @dataclass(frozen=True, slots=True)
 class IamFacts:
-    """What IAM has.
+    """What was read from IAM.
 
     Attributes:
-        account: the account that was read; that of whoever asked.
-        providers: all of it.
-        role: the role of that name, or None where there is none; also None where `account` is not the role's.
+        account: the account of the credentials that read IAM.
+        providers: all OIDC providers of the account.
+        role: the role, or None if it does not exist, or if it is in another account.
     """
 
     account: str
@@ -54,68 +38,84 @@ class IamFacts:
 
 @dataclass(frozen=True, slots=True)
 class IamUnknown:
-    """IAM was not read, and why, in words of ours."""
+    """Why IAM was not read; the text does not quote AWS."""
 
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallerUnknown:
+    """Why the identity of credentials is not known.
+
+    Attributes:
+        code: the error code of STS; "" if STS did not answer.
+    """
+
+    code: str
+
+
 class AwsView:
-    """Reads AWS. Every method returns, whatever AWS does."""
+    """Reads AWS. No method raises an error of AWS or of the network."""
 
     @cached_property
-    def _session(self) -> Any:  # noqa: ANN401 - boto3 comes late, untyped
-        """What the exchange is done with, too."""
+    def _session(self) -> Any:  # noqa: ANN401 - boto3 is imported late, and has no types
+        """The same kind of session as for the exchange."""
         return new_session()
 
     @cached_property
     def _own_session(self) -> Any:  # noqa: ANN401 - as above
-        """Of whoever runs this, with their profile."""
+        """With the credentials and the AWS profile of the user who runs the doctor."""
         import boto3.session  # noqa: PLC0415 - boto3 is imported where it is needed
         import botocore.credentials  # noqa: PLC0415
         import botocore.session  # noqa: PLC0415
 
         plain = botocore.session.Session()
         resolver = botocore.credentials.create_credential_resolver(plain)
-        for name in _NOT_ASKED:
+        for name in _REMOVED_PROVIDERS:
             resolver.remove(name)
         plain.register_component("credential_provider", resolver)
         return boto3.session.Session(botocore_session=plain)
 
     def read_iam(self, profile: Profile) -> IamFacts | IamUnknown:
-        """Return what IAM has of a profile's role and of all providers, by the credentials of whoever runs this.
+        """Return all OIDC providers and the role of a profile, read with the credentials of the user.
 
-        They come from the environment, a config file or a login, as for the AWS CLI; never from the token or the
-        sidecar that are being examined.
+        These come from the environment, a config file or a login, as for the AWS CLI; never from the token or the
+        sidecar that are checked.
         """
         from botocore import exceptions  # noqa: PLC0415 - as above
 
         try:
             return self._read_iam(profile)
         except exceptions.ClientError as error:
-            return IamUnknown(f"{error.operation_name} was refused to the credentials that are here")
+            return IamUnknown(f"{error.operation_name} failed with the AWS credentials of this environment")
         except exceptions.ProfileNotFound:
-            return IamUnknown("AWS_PROFILE names a profile that is in no file here")
+            return IamUnknown("AWS_PROFILE names a profile that no AWS config file here has")
         except exceptions.NoCredentialsError:
-            return IamUnknown("there are no AWS credentials of one's own here")
+            return IamUnknown("no AWS credentials in the environment, a config file or a login")
+        except InvalidValueError as error:
+            return IamUnknown(f"IAM could not be read: {error.what}")
         except (exceptions.BotoCoreError, ValueError) as error:
             return IamUnknown(f"IAM could not be read ({type(error).__name__})")
 
-    def caller(self, held: Credentials, profile: Profile) -> str | None:
-        """Return the ARN that a set stands for (GetCallerIdentity), or None where STS does not say."""
+    def caller(self, credentials: Credentials, profile: Profile) -> "str | CallerUnknown":
+        """Return the ARN of the identity of credentials (GetCallerIdentity), or why it is not known."""
         from botocore import exceptions  # noqa: PLC0415 - as above
 
         keys = {
-            "aws_access_key_id": held.access_key_id,
-            "aws_secret_access_key": held.secret_access_key,
-            "aws_session_token": held.session_token,
+            "aws_access_key_id": credentials.access_key_id,
+            "aws_secret_access_key": credentials.secret_access_key,
+            "aws_session_token": credentials.session_token,
         }
         try:
             return str(_client(self._session, "sts", profile, keys).get_caller_identity()["Arn"])
-        except (exceptions.BotoCoreError, exceptions.ClientError, ValueError):
-            return None
+        except exceptions.ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            return CallerUnknown(code if _CODE.fullmatch(code) else "")
+        except (exceptions.BotoCoreError, ValueError):
+            return CallerUnknown("")
 
     def partition(self, region: str) -> str:
-        """Return a region's partition, such as "aws-cn", or "" where the region is not known or empty."""
+        """Return a region's partition, such as "aws-cn", or "" if the region is empty or not known."""
         from botocore import exceptions  # noqa: PLC0415 - as above
 
         try:
@@ -124,7 +124,7 @@ class AwsView:
             return ""
 
     def sts_endpoint(self, profile: Profile) -> str:
-        """Return the URL of STS for a profile, or "" where botocore knows none."""
+        """Return the URL of STS for a profile, or "" if botocore knows none."""
         from botocore import exceptions  # noqa: PLC0415 - as above
 
         try:
@@ -136,7 +136,10 @@ class AwsView:
         iam = _client(self._own_session, "iam", profile, {})
         account = str(_client(self._own_session, "sts", profile, {}).get_caller_identity()["Account"])
         listed = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
-        providers = tuple(_provider(iam, str(entry["Arn"])) for entry in listed)
+        arns = [str(entry["Arn"]) for entry in listed]
+        providers = tuple(
+            parse_provider(arn, iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)) for arn in arns
+        )
         role = _role(iam, profile.role_arn) if account == account_of(profile.role_arn) else None
         return IamFacts(account, providers, role)
 
@@ -154,7 +157,7 @@ def _client(session: Any, service: str, profile: Profile, keys: Mapping[str, str
     endpoint = profile.endpoint_url if service == "sts" else ""
     return session.client(
         service,
-        # IAM is global in a partition, and the region says which.
+        # IAM is global in a partition; the region selects the partition.
         region_name=profile.region or "aws-global",
         endpoint_url=endpoint or None,
         config=config,
@@ -162,25 +165,11 @@ def _client(session: Any, service: str, profile: Profile, keys: Mapping[str, str
     )
 
 
-def _provider(iam: Any, arn: str) -> Provider:  # noqa: ANN401 - as above
-    details = iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
-    return Provider(
-        arn=arn,
-        name=str(details["Url"]).removeprefix("https://"),
-        client_ids=tuple(details.get("ClientIDList", ())),
-        thumbprints=tuple(print_.lower() for print_ in details.get("ThumbprintList", ())),
-        created_at=details["CreateDate"].timestamp(),
-    )
-
-
 def _role(iam: Any, arn: str) -> Role | None:  # noqa: ANN401 - as above
     try:
-        role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
+        response = iam.get_role(RoleName=arn.rpartition("/")[2])
     except iam.exceptions.NoSuchEntityException:
         return None
-    # A role of the same name under another path is another role to STS.
-    if role["Arn"] != arn:
-        return None
-    document = role["AssumeRolePolicyDocument"]
-    trust = json.loads(unquote(document)) if isinstance(document, str) else document
-    return Role(trust, int(role.get("MaxSessionDuration", 3600)))
+    role = parse_role(response["Role"])
+    # For STS a role with the same name and another path is another role.
+    return role if role.arn == arn else None

@@ -1,69 +1,70 @@
-"""The case: where the doctor is, and everything that more than one check asks for, each looked up once."""
+"""The case: where the doctor runs, and everything that more than one check needs, each read once."""
 
-import argparse
+import os
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from sidecar.appenv import FULL_URI, TOKEN_FILE
+from sidecar.application.variables import AUTH_TOKEN_FILE_VARIABLE, FULL_URI
 from sidecar.clock import Clock, Instant
-from sidecar.config import Settings
-from sidecar.connect_to import ConnectTo
-from sidecar.direct import hops
 from sidecar.doctor.aws import AwsView, IamFacts, IamUnknown
-from sidecar.doctor.sts import StsLook, look
+from sidecar.doctor.options import CaseOptions, Place
+from sidecar.doctor.sts import StsProbe, probe_sts
 from sidecar.doctor.uri import Endpoint, endpoint_of
-from sidecar.endpoint.files import AUTH_TOKEN_FILE
 from sidecar.errors import Failure, SettingsError, TokenError
-from sidecar.exchange.answers import judge, order_line
+from sidecar.exchange.messages import parse_result, request_line
 from sidecar.exchange.worker import exchange, new_session
-from sidecar.issuer.documents import DISCOVERY_PATH, Discovery, DocumentError, Keys, parse_discovery, parse_keys
-from sidecar.issuer.reader import Answer, IssuerReader, Unreadable, proxy_beside
-from sidecar.model import Credentials, Grant, Order, Profile, Token, account_of
-from sidecar.options import RUNTIME_DIRECTORY
+from sidecar.https.connect_to import ConnectTo
+from sidecar.https.failures import FetchError
+from sidecar.https.proxy import proxy_beside
+from sidecar.issuer import documents
+from sidecar.issuer.documents import DISCOVERY_PATH, Discovery, DocumentError, Keys, below
+from sidecar.issuer.reader import IssuerReader, IssuerResponse
+from sidecar.model import AssumeRoleRequest, AssumeRoleResult, Credentials, Profile, Token, account_of
+from sidecar.settings.options import RUNTIME_DIRECTORY
+from sidecar.settings.profiles import role_chain
+from sidecar.settings.resolve import Settings
 from sidecar.tokens import jwt
-from sidecar.tokens.watch import read_token
+from sidecar.tokens.watch import read_token_file
+from sidecar.volumes.auth_token import AUTH_TOKEN_NAME
 
-__all__ = ("Case", "Exchanged", "Place", "facts_of")
+__all__ = ("ISSUER_ONLY", "Case", "ExchangeResult", "facts_of")
 
+ISSUER_ONLY: Final = "only the issuer is checked"
 _OK: Final = 200
+# Path.exists raises PermissionError before Python 3.14 if the directory is closed to this user.
+_exists = os.path.exists
 
 
-class Place(StrEnum):
-    """Where the doctor runs, which decides what can be seen."""
+class ExchangeResult:
+    """The result of the exchange.
 
-    SIDECAR = "sidecar"
-    """In the sidecar's container: token, daemon, network; not the application's environment."""
-    APPLICATION = "application"
-    """In an application's container: environment, auth token, daemon; never the projected token."""
-    ELSEWHERE = "elsewhere"
-    """A Job, a laptop, a CI runner: token and network; no daemon."""
+    Args:
+        profile: the profile whose exchange failed, or the last profile of the chain.
+        failure: why it failed; None if every exchange succeeded.
+        credentials: those of the last profile of the chain; None if an exchange failed.
+    """
 
-
-class Exchanged:
-    """What came of the one exchange: `failure` and the profile that it met, or `held`, the set of the last hop."""
-
-    def __init__(self, profile: Profile, failure: Failure | None, held: Credentials | None) -> None:
-        self.profile, self.failure, self.held = profile, failure, held
+    def __init__(self, profile: Profile, failure: Failure | None, credentials: Credentials | None) -> None:
+        self.profile, self.failure, self.credentials = profile, failure, credentials
 
 
 class Case:
-    """Everything that the checks know.
+    """The input of the checks.
 
     Args:
-        given: the options of the command.
+        options: the options of the command.
         environment: of the process.
-        settings: what the daemon would run by; its role may be missing.
-        role_known: whether a role was set; else that of `settings` is a placeholder.
+        settings: the settings that the daemon would use.
+        role_known: whether a role was set; else the role of `settings` is a placeholder.
         clock: tells the time.
-        connect_to: where hosts really are; no proxy is asked for these.
+        connect_to: other addresses for hosts; connections to these hosts use no proxy.
     """
 
     def __init__(
         self,
-        given: argparse.Namespace,
+        options: CaseOptions,
         environment: Mapping[str, str],
         settings: Settings,
         clock: Clock,
@@ -71,70 +72,74 @@ class Case:
         role_known: bool,
         connect_to: ConnectTo,
     ) -> None:
-        self.given, self.environment, self.settings, self.clock = given, environment, settings, clock
+        self.options, self.environment, self.settings, self.clock = options, environment, settings, clock
         self.role_known = role_known
         self._proxy = proxy_beside(connect_to)
-        self.reader = IssuerReader(given.issuer_ca, proxy=self._proxy)
+        self.reader = IssuerReader(options.issuer_ca, connect_to=connect_to)
         self.aws = AwsView()
 
     @cached_property
     def place(self) -> Place:
-        """Where this is, by what is there, unless an option says it."""
-        if self.given.place:
-            return Place(self.given.place)
-        if self.environment.get(FULL_URI) or (self.auth_token_file.exists() and not self.settings.token_file.exists()):
+        """Where the doctor runs: as an option says, else detected from the environment and the files."""
+        if self.options.place:
+            return self.options.place
+        if self.environment.get(FULL_URI) or (_exists(self.auth_token_file) and not _exists(self.settings.token_file)):
             return Place.APPLICATION
         directories = (self._directory(profile.name) for profile in self.settings.profiles if profile.served)
-        return Place.SIDECAR if any(map(Path.is_dir, directories)) else Place.ELSEWHERE
+        return Place.SIDECAR if any(map(os.path.isdir, directories)) else Place.ELSEWHERE
 
     def _directory(self, profile: str) -> Path:
         return self.settings.runtime_directory / "profiles" / profile
 
     @cached_property
     def auth_token_file(self) -> Path:
-        """The auth token as this place sees it."""
-        of_application = Path(self.environment.get(TOKEN_FILE) or f"{RUNTIME_DIRECTORY}/{AUTH_TOKEN_FILE}")
-        if self.given.place == Place.APPLICATION or self.environment.get(FULL_URI):
+        """The path of the auth token in this place."""
+        of_application = Path(
+            self.environment.get(AUTH_TOKEN_FILE_VARIABLE) or f"{RUNTIME_DIRECTORY}/{AUTH_TOKEN_NAME}"
+        )
+        if self.options.place is Place.APPLICATION or self.environment.get(FULL_URI):
             return of_application
-        own = self._directory(self.profile_name) / AUTH_TOKEN_FILE
-        return own if own.exists() else of_application
+        own = self._directory(self.profile_name) / AUTH_TOKEN_NAME
+        return own if _exists(own) else of_application
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Where the application's environment leads to."""
+        """The endpoint that the application's environment names."""
         return endpoint_of(self.environment.get(FULL_URI, ""))
 
     @property
     def profile_name(self) -> str:
         """The profile's name, as in the endpoint's path."""
-        # Web identity variables in the application's container say nothing of the sidecar's profiles.
-        of_uri = self.endpoint.profile if self.given.place in {None, Place.APPLICATION} else ""
-        return self.given.profile or of_uri or self.hops[-1].name
+        # Web identity variables in the application's container do not describe the sidecar's profiles.
+        of_uri = self.endpoint.profile if self.options.place in {None, Place.APPLICATION} else ""
+        return self.options.profile or of_uri or self.role_chain[-1].name
 
     @cached_property
-    def hops(self) -> list[Profile]:
-        """The profile that is looked at, behind those that it is chained to.
+    def role_chain(self) -> list[Profile]:
+        """The chain of profiles: the one that uses the token first, the one that is checked last.
 
         Raises:
-            SettingsError: there is no such profile, or none is named and several are served.
+            SettingsError: the profile does not exist, or no profile is named and several are served.
         """
         if not self.role_known:
             return list(self.settings.profiles)
-        return hops(self.settings.profiles, self.given.profile or self._usual_profile())
+        return role_chain(self.settings.profiles, self.options.profile or self._default_profile())
 
-    def _usual_profile(self) -> str:
+    def _default_profile(self) -> str:
         served = [profile.name for profile in self.settings.profiles if profile.served]
         if "default" in served:
             return "default"
         if len(served) == 1:
             return served[0]
-        raise SettingsError("--profile", f"is not given, and there are {', '.join(sorted(served))}", "choose one")
+        raise SettingsError(
+            "--profile", f"missing, and several profiles are served: {', '.join(sorted(served))}", "name one of them"
+        )
 
     @cached_property
     def token(self) -> Token | TokenError:
-        """The projected token, or why there is none that can be read."""
+        """The projected token, or why it cannot be read."""
         try:
-            return jwt.parse(read_token(self.settings.token_file))
+            return jwt.parse_token(read_token_file(self.settings.token_file))
         except TokenError as error:
             return error
 
@@ -145,116 +150,128 @@ class Case:
 
     @cached_property
     def issuer(self) -> str:
-        """The issuer's URL: the token's `iss`, or as an option gives it; "" where neither is there."""
-        return self.given.issuer or (self.token.issuer if isinstance(self.token, Token) else "")
+        """The issuer's URL: from an option, else the token's `iss`; "" without both."""
+        return self.options.issuer or (self.token.issuer if isinstance(self.token, Token) else "")
 
     @cached_property
-    def discovery_answer(self) -> Answer | Unreadable:
-        """What the issuer's discovery path answers."""
-        return self._read(self.issuer.removesuffix("/") + DISCOVERY_PATH)
+    def discovery_response(self) -> IssuerResponse | FetchError:
+        """The response to a request of the issuer's discovery path."""
+        return self._read(below(self.issuer, DISCOVERY_PATH))
 
     @cached_property
     def discovery(self) -> Discovery | DocumentError | None:
-        """The discovery document, what it lacks, or None where there is none."""
-        answer = self.discovery_answer
-        if not isinstance(answer, Answer) or answer.status != _OK:
+        """The discovery document, why it is not valid, or None if there is none."""
+        response = self.discovery_response
+        if not isinstance(response, IssuerResponse) or response.status != _OK:
             return None
         try:
-            return parse_discovery(answer.content)
+            return documents.parse_discovery(response.content)
         except DocumentError as error:
             return error
 
     @cached_property
-    def keys_answer(self) -> Answer | Unreadable | None:
-        """What the key set's URL answers; None where no document names it."""
+    def keys_response(self) -> IssuerResponse | FetchError | None:
+        """The response to a request of `jwks_uri`; None if no discovery document names it."""
         return self._read(self.discovery.jwks_uri) if isinstance(self.discovery, Discovery) else None
 
     @cached_property
     def keys(self) -> Keys | DocumentError | None:
-        """The key set, what it lacks, or None where there is none."""
-        answer = self.keys_answer
-        if not isinstance(answer, Answer) or answer.status != _OK:
+        """The key set, why it is not valid, or None if there is none."""
+        response = self.keys_response
+        if not isinstance(response, IssuerResponse) or response.status != _OK:
             return None
         try:
-            return parse_keys(answer.content)
+            return documents.parse_keys(response.content)
         except DocumentError as error:
             return error
 
     @cached_property
-    def sts(self) -> StsLook | None:
-        """What one request to STS shows of the way there; None where its endpoint is not known."""
-        url = self.aws.sts_endpoint(self.hops[0])
-        return look(url, self.clock, self._proxy) if url else None
+    def sts(self) -> StsProbe | None:
+        """The result of one test request to STS; None if its endpoint is not known."""
+        url = self.aws.sts_endpoint(self.role_chain[0])
+        return probe_sts(url, self.clock, self._proxy) if url else None
 
     @cached_property
     def wall_at_aws(self) -> float:
-        """The time by STS's clock, where it told its time and accepted the token; else by this machine's."""
-        ahead = self.sts.asked_at - self.sts.date if self.accepted and self.sts and self.sts.date is not None else 0.0
-        return self.now.wall - ahead
+        """Wall time by the clock of STS, if it sent a date and accepted the token; else by this machine's clock."""
+        date = self.sts.date if self.accepted and self.sts else None
+        return self.now.wall - (self.sts.requested_at - date if self.sts and date is not None else 0.0)
 
     @cached_property
-    def exchanged(self) -> Exchanged | None:
-        """What came of one exchange, done here and now as the daemon does it; None where none was tried."""
+    def exchange_result(self) -> ExchangeResult | None:
+        """The result of one exchange, done now as the daemon does it; None if it was not tried or had no known form."""
         if (
-            self.given.no_exchange
+            self.options.no_exchange
             or not self.role_known
             or not self.partition_fits
             or not isinstance(self.token, Token)
         ):
             return None
-        session, held = new_session(), None
-        for profile in self.hops:
-            order, asked = Order(profile, self.token, held), self.now
+        session, credentials = new_session(), None
+        for profile in self.role_chain:
+            request, requested_at = AssumeRoleRequest(profile, self.token, credentials), self.now
             try:
-                result = judge(order, exchange(session, order_line(order, self.settings.cluster)), asked)
+                reply = exchange(session, request_line(request, self.settings.cluster))
+                result = parse_result(request, reply, requested_at)
             except (KeyError, TypeError, ValueError, OverflowError):
                 return None
-            if not isinstance(result, Grant):
-                return Exchanged(profile, result, None)
-            held = result.credentials
-        return Exchanged(self.hops[-1], None, held)
+            if not isinstance(result, AssumeRoleResult):
+                return ExchangeResult(profile, result, None)
+            credentials = result.credentials
+        return ExchangeResult(self.role_chain[-1], None, credentials)
 
     @cached_property
     def iam(self) -> IamFacts | IamUnknown:
-        """What IAM says of the provider and the role of the first hop, as far as one may read it here."""
-        if self.given.no_iam:
-            return IamUnknown("--no-iam was given")
+        """The OIDC providers and the role of the first profile of the chain in IAM, or why they were not read."""
+        if self.options.no_iam:
+            return IamUnknown("--no-iam is set")
         if not self.role_known:
-            return IamUnknown("no role is known here")
-        return self.aws.read_iam(self.hops[0])
+            return IamUnknown("no role is set")
+        return self.aws.read_iam(self.role_chain[0])
 
     @cached_property
     def partition_fits(self) -> bool:
-        """Whether every role is of the partition that its region is in, as far as the regions are known."""
-        pairs = ((profile.role_arn.split(":")[1], self.partition(profile)) for profile in self.hops)
+        """Whether every role is in the partition of its region; a region that is not known counts as fitting."""
+        pairs = ((profile.role_arn.split(":")[1], self.partition(profile)) for profile in self.role_chain)
         return all(right in {"", partition} for partition, right in pairs)
 
-    def partition(self, hop: Profile) -> str:
-        """Return the partition that a hop's STS is of, or "" where that is not known."""
-        if hop.region or hop.endpoint_url:
-            return self.aws.partition(hop.region)
-        return "aws"  # the one that STS's global endpoint is of
+    def partition(self, profile: Profile) -> str:
+        """Return the partition of the STS endpoint of a profile, such as "aws-cn", or "" if it is not known."""
+        if profile.region or profile.endpoint_url:
+            return self.aws.partition(profile.region)
+        return "aws"  # the partition of the global endpoint of STS
+
+    @property
+    def proofs(self) -> frozenset[str]:
+        """The names of the checks that need all the others in this place."""
+        return frozenset({"exchange", "daemon"} if self.place is Place.APPLICATION else {"exchange"})
+
+    @property
+    def issuer_only(self) -> bool:
+        """Whether only the issuer is to be checked: --issuer names it, and there is neither a role nor a token."""
+        return bool(self.options.issuer) and not self.role_known and not _exists(self.settings.token_file)
 
     @property
     def accepted(self) -> bool:
-        """Whether AWS accepted the token just now."""
-        return self.exchanged is not None and self.exchanged.held is not None
+        """Whether AWS accepted the token in the exchange of this run."""
+        return self.exchange_result is not None and self.exchange_result.credentials is not None
 
     @cached_property
     def facts(self) -> dict[str, str]:
-        """What the texts of causes name, of the first hop; what is not known is not there."""
+        """The facts for the texts of causes, of the first profile of the chain; without those that are not known."""
         facts = {
             "token_file": str(self.settings.token_file),
             "auth_token_file": str(self.auth_token_file),
             "audience_setting": self.settings.audience,
-            "region": self.hops[0].region,
+            "region": self.role_chain[0].region,
             "profile": self.profile_name,
         }
         if self.role_known:
-            facts |= facts_of(self.hops[0])
+            facts |= facts_of(self.role_chain[0])
         if self.issuer:
             facts |= {"issuer": self.issuer, "provider": self.issuer.removeprefix("https://")}
             facts["host"] = self.issuer.removeprefix("https://").partition("/")[0]
+            facts["discovery_url"] = below(self.issuer, DISCOVERY_PATH)
         if isinstance(self.discovery, Discovery):
             facts["jwks_uri"] = self.discovery.jwks_uri
         if isinstance(self.token, Token):
@@ -264,20 +281,20 @@ class Case:
                 facts |= {"namespace": parts[2], "service_account": parts[3]}
         return facts
 
-    def _read(self, url: str) -> Answer | Unreadable:
+    def _read(self, url: str) -> IssuerResponse | FetchError:
         try:
             return self.reader.get(url)
-        except Unreadable as unreadable:
+        except FetchError as unreadable:
             return unreadable
 
 
-def facts_of(hop: Profile) -> dict[str, str]:
-    """Return what the texts of causes name of one hop."""
+def facts_of(profile: Profile) -> dict[str, str]:
+    """Return the facts for the texts of causes that are of one profile."""
     return {
-        "role": hop.role_arn,
-        "role_name": hop.role_arn.rpartition("/")[2],
-        "account": account_of(hop.role_arn),
-        "partition": hop.role_arn.split(":")[1],
-        "region": hop.region,
-        "duration": str(hop.duration_seconds),
+        "role": profile.role_arn,
+        "role_name": profile.role_arn.rpartition("/")[2],
+        "account": account_of(profile.role_arn),
+        "partition": profile.role_arn.split(":")[1],
+        "region": profile.region,
+        "duration": str(profile.duration_seconds),
     }

@@ -1,55 +1,76 @@
 """The doctor's report: for a person, or as JSON."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Final, TextIO
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, Never, TextIO
 
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, State, Verdict
+from sidecar.doctor.result import Cause, Check, CheckResult, CheckStatus, Finding
+from sidecar.exits import Exit
 
 __all__ = ("Report", "as_json", "as_text", "exit_code")
 
-Report = Sequence[tuple[Check, Verdict]]
+# The report is only written, and runs no check again, so the type of their argument does not matter.
+Report = Sequence[tuple[Check[Never], CheckResult]]
 
 _STYLES: Final = {
-    State.GOOD: "green",
-    State.ADVICE: "yellow",
-    State.BROKEN: "bold red",
-    State.UNKNOWN: "yellow",
-    State.SKIPPED: "dim",
+    CheckStatus.GOOD: "green",
+    CheckStatus.ADVICE: "yellow",
+    CheckStatus.BROKEN: "bold red",
+    CheckStatus.UNKNOWN: "yellow",
+    CheckStatus.SKIPPED: "dim",
 }
 
 
-def exit_code(report: Report) -> int:
-    """Return the exit code: that of the first cause, an exact one before a suspected, and a symptom last; 0 without."""
-    found = [(verdict, finding.cause) for _, verdict in report if verdict.state is State.BROKEN
-             for finding in verdict.findings]  # fmt: skip
+def exit_code(report: Report, proofs: Collection[str] | None = None) -> int:
+    """Return the exit code of the first cause: exact causes before suspected ones, symptoms last.
+
+    Without a cause it is 0, or ``NOT_PROVEN`` if a check is unknown and no check of `proofs` is good.
+
+    Args:
+        report: the checks and their results.
+        proofs: names of the checks that need all the others, such as the exchange: if one is good, a check that is
+            unknown hides no fault. None if a check that is unknown is not important.
+    """
+    found = [(result, finding.cause) for _, result in report if result.status is CheckStatus.BROKEN
+             for finding in result.findings]  # fmt: skip
     ranked = sorted(found, key=lambda each: (each[1].symptom, not each[0].exact))
-    return ranked[0][1].exit_code if ranked else Exit.GOOD
+    if ranked:
+        return ranked[0][1].exit_code
+    return Exit.NOT_PROVEN if proofs is not None and _not_proven(report, proofs) else Exit.GOOD
 
 
-def as_json(report: Report) -> str:
-    """Return the report as one JSON document; the keys are those of ``docs/doctor.md``."""
+def _not_proven(report: Report, proofs: Collection[str]) -> list[str]:
+    """Return the titles of the checks that are unknown; none if a check proves the whole chain."""
+    good = {CheckStatus.GOOD, CheckStatus.ADVICE}
+    if any(check.name in proofs and result.status in good for check, result in report):
+        return []
+    return [check.title for check, result in report if result.status is CheckStatus.UNKNOWN]
+
+
+def as_json(report: Report, proofs: Collection[str] | None = None) -> str:
+    """Return the report as one JSON document; ``docs/doctor.md`` describes the keys, ``exit_code`` the arguments."""
     checks = [
         {
             "name": check.name,
-            "state": verdict.state,
-            "evidence": verdict.evidence,
-            "exact": verdict.exact,
-            "causes": [_as_fields(finding) for finding in verdict.findings],
+            "status": result.status,
+            "evidence": result.evidence,
+            "exact": result.exact,
+            "causes": [_as_fields(finding) for finding in result.findings],
         }
-        for check, verdict in report
+        for check, result in report
     ]
-    return json.dumps({"checks": checks, "exit_code": exit_code(report)}, indent=2) + "\n"
+    return json.dumps({"checks": checks, "exit_code": exit_code(report, proofs)}, indent=2) + "\n"
 
 
 def _as_fields(finding: Finding) -> dict[str, str]:
     cause = finding.cause
-    return {"name": cause.name} | {key: finding.text(getattr(cause, key)) for key in ("what", "mend", "decide")}
+    what, fix = finding.text(cause.what), finding.text(cause.fix)
+    return {"name": cause.name, "what": what, "fix": fix, "to_confirm": finding.command()}
 
 
-def as_text(report: Report, out: TextIO) -> None:
-    """Write the report for a person, in colours where `out` is a terminal and rich is there."""
-    lines = list(_lines(report))
+def as_text(report: Report, out: TextIO, proofs: Collection[str] | None = None) -> None:
+    """Write the report for a person, in colours if `out` is a terminal and rich is installed; see ``exit_code``."""
+    lines = list(_lines(report, proofs))
     console = _console(out)
     for state, text in lines:
         if console is None:
@@ -58,33 +79,37 @@ def as_text(report: Report, out: TextIO) -> None:
             console.print(text, style=_STYLES[state] if state else None, markup=False, highlight=False, soft_wrap=True)
 
 
-def _console(out: TextIO):  # type: ignore[no-untyped-def]  # noqa: ANN202 - of rich, which need not be there
+def _console(out: TextIO):  # type: ignore[no-untyped-def]  # noqa: ANN202 - of rich, which is optional
     if not out.isatty():
         return None
     try:
-        from rich.console import Console  # noqa: PLC0415 - only for people, and only where it is installed
+        from rich.console import Console  # noqa: PLC0415 - optional
     except ImportError:
         return None
     return Console(file=out)
 
 
-def _lines(report: Report) -> Iterator[tuple[State | None, str]]:
+def _lines(report: Report, proofs: Collection[str] | None) -> Iterator[tuple[CheckStatus | None, str]]:
     width = max(len(check.title) for check, _ in report)
-    told: set[Cause] = set()
-    for check, verdict in report:
-        yield verdict.state, f"{verdict.state:<8}{check.title:<{width}}  {verdict.evidence}"
-        if verdict.findings and not verdict.exact:
-            yield None, f"{'':8}one of these, most likely first; AWS does not tell them apart:"
-        for finding in verdict.findings:
+    printed: set[Cause] = set()
+    for check, result in report:
+        yield result.status, f"{result.status:<8}{check.title:<{width}}  {result.evidence}"
+        if result.findings and not result.exact:
+            yield None, f"{'':8}one of these causes, the most likely first; AWS returns the same error for all:"
+        for finding in result.findings:
             cause = finding.cause
-            if cause in told and verdict.exact:
-                yield None, f"{'':8}- {cause.name}, as above"
+            if cause in printed and result.exact:
+                yield None, f"{'':8}- {cause.name}: see above"
                 continue
-            told.add(cause)
+            printed.add(cause)
             yield None, f"{'':8}- {cause.name}: {finding.text(cause.what)}"
-            yield None, f"{'':8}  mend: {finding.text(cause.mend)}"
-            if cause.decide and not verdict.exact:
-                yield None, f"{'':8}  decide: {finding.text(cause.decide)}"
-    bad = sum(verdict.state is State.BROKEN for _, verdict in report)
+            yield None, f"{'':8}  fix: {finding.text(cause.fix)}"
+            if cause.to_confirm and not result.exact:
+                yield None, f"{'':8}  to confirm: {finding.command()}"
+    bad = sum(result.status is CheckStatus.BROKEN for _, result in report)
     yield None, ""
-    yield None, "the chain holds" if not bad else f"{bad} of {len(report)} links {'is' if bad == 1 else 'are'} broken"
+    unknown = [] if bad or proofs is None else _not_proven(report, proofs)
+    if unknown:
+        yield None, f"not proven: no fault found, but these could not be checked: {', '.join(unknown)}"
+    else:
+        yield None, f"{bad} of {len(report)} checks found a fault" if bad else "no fault found"

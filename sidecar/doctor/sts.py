@@ -1,27 +1,25 @@
-"""The way to STS, step by step: name, connection, TLS, HTTP."""
+"""Tests the network path to STS in stages: name, connection, TLS, HTTP."""
 
-import http.client
 import os
-import socket
-import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
 from sidecar.clock import Clock
-from sidecar.issuer.reader import parse_proxy, proxy_headers
+from sidecar.https.client import ClientConnection
+from sidecar.https.failures import FailureKind, FetchError
+from sidecar.https.proxy import ProxyOf
+from sidecar.https.trust import roots
 
-__all__ = ("Step", "StsLook", "look")
+__all__ = ("Stage", "StsProbe", "probe_sts")
 
 _TIMEOUT_SECONDS: Final = 3.0
 _HTTPS_PORT, _HTTP_PORT = 443, 80
 
 
-class Step(StrEnum):
-    """How far one gets on the way."""
+class Stage(StrEnum):
+    """The stage at which the request to STS ended."""
 
     NAME = "name"
     CONNECTION = "connection"
@@ -30,31 +28,43 @@ class Step(StrEnum):
     ANSWERED = "answered"
 
 
+_STAGES: Final = {
+    FailureKind.NAME: Stage.NAME,
+    FailureKind.CONNECTION: Stage.CONNECTION,
+    FailureKind.PROXY: Stage.CONNECTION,
+    FailureKind.TIMEOUT: Stage.CONNECTION,
+    FailureKind.CERTIFICATE: Stage.TLS,
+    FailureKind.TLS: Stage.TLS,
+    FailureKind.PLAINTEXT: Stage.TLS,
+    FailureKind.HTTP: Stage.HTTP,
+}
+
+
 @dataclass(frozen=True, slots=True)
-class StsLook:
-    """What one request to STS showed.
+class StsProbe:
+    """The result of one test request to STS.
 
     Attributes:
         host: of STS, an IPv6 address in brackets.
         port: of STS.
-        step: where it ended; ANSWERED is all of it.
-        detail: why, in the system's words or ours.
-        proxy: host and port of the proxy in between, or "".
-        date: of the answer's Date header, seconds since the epoch; None without one.
-        asked_at: wall time of the request.
+        stage: where it ended; ANSWERED if STS sent a response.
+        detail: the reason, or the status of the response.
+        proxy: host and port of the proxy, or "".
+        date: of the response's Date header, seconds since the epoch; None without one.
+        requested_at: wall time of the request.
     """
 
     host: str
     port: int
-    step: Step
+    stage: Stage
     detail: str
     proxy: str
     date: float | None
-    asked_at: float
+    requested_at: float
 
 
-def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLook:
-    """Ask STS for nothing in particular; any answer will do.
+def probe_sts(url: str, clock: Clock, proxy_of: ProxyOf) -> StsProbe:
+    """Send one request to STS without credentials; any response is a success.
 
     Args:
         url: of STS, http or https.
@@ -62,65 +72,31 @@ def look(url: str, clock: Clock, proxy_of: Callable[[str], str | None]) -> StsLo
         proxy_of: gives the URL of the proxy for a host, or None.
 
     Raises:
-        ValueError: the port in `url` is none.
+        ValueError: the port in `url` is not valid.
     """
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (_HTTPS_PORT if secure else _HTTP_PORT)
-    asked_at, through = clock.now().wall, ""
+    # A URL can contain a password: of the URLs of STS and of the proxy only host and port are shown.
+    shown = f"[{host}]" if ":" in host else host
+    requested_at = clock.now().wall
 
-    def ended(step: Step, detail: str, date: float | None = None) -> StsLook:
-        # A URL can hold a password: of STS's and the proxy's no more than host and port is told.
-        return StsLook(f"[{host}]" if ":" in host else host, port, step, detail, through, date, asked_at)
+    def ended(stage: Stage, detail: str, proxy: str = "", date: float | None = None) -> StsProbe:
+        return StsProbe(shown, port, stage, detail, proxy, date, requested_at)
 
     try:
-        proxy = parse_proxy(proxy_of(host)) if secure else None
-        to_host, to_port = (proxy.hostname or "", proxy.port or _HTTP_PORT) if proxy else (host, port)
-    except ValueError:
-        return ended(Step.CONNECTION, "HTTPS_PROXY is no URL of a proxy")
-    through = f"{to_host}:{to_port}" if proxy else ""
-    try:
-        socket.getaddrinfo(to_host, to_port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return ended(Step.NAME, f"{to_host} cannot be resolved")
-    try:
-        connection = _connection(to_host, to_port, secure=secure)
+        trust = roots(_bundle()) if secure else None
     except OSError as error:
-        return ended(Step.TLS, f"the CA bundle cannot be read ({error.strerror or type(error).__name__})")
-    if proxy:
-        connection.set_tunnel(host, port, proxy_headers(proxy))
+        return ended(Stage.TLS, f"the CA bundle cannot be read ({error.strerror or type(error).__name__})")
+    plain_url = f"{parts.scheme}://{shown}:{port}/"
     try:
-        return ended(Step.ANSWERED, *_ask(connection))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return ended(*_trouble(error, f"{to_host}:{to_port}"))
-    finally:
-        connection.close()
+        with ClientConnection(plain_url, trust, proxy_of, timeout_seconds=_TIMEOUT_SECONDS, clock=clock) as connection:
+            response = connection.ask(body_max=0)
+    except FetchError as error:
+        return ended(_STAGES[error.kind], error.why, error.proxy)
+    return ended(Stage.ANSWERED, f"HTTP {response.status}", connection.proxy, response.date)
 
 
-def _connection(host: str, port: int, *, secure: bool) -> http.client.HTTPConnection:
-    if not secure:
-        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")  # as boto3 looks for it
-    context = ssl.create_default_context(cafile=bundle or None)
-    # Set since Python 3.13, and not by boto3; it refuses CAs that proxies have.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
-
-
-def _ask(connection: http.client.HTTPConnection) -> tuple[str, float | None]:
-    connection.request("GET", "/")
-    response = connection.getresponse()
-    text = response.getheader("Date")
-    return f"HTTP {response.status}", parsedate_to_datetime(text).timestamp() if text else None
-
-
-def _trouble(error: Exception, where: str) -> tuple[Step, str]:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Step.TLS, f"its certificate does not verify ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return Step.TLS, f"TLS failed ({error.reason})"
-    if isinstance(error, TimeoutError):
-        return Step.CONNECTION, f"no answer from {where} within {_TIMEOUT_SECONDS:.0f} s"
-    if isinstance(error, OSError):
-        return Step.CONNECTION, f"{where}: {error.strerror or type(error).__name__}"
-    return Step.HTTP, f"what answers speaks no HTTP ({type(error).__name__})"
+def _bundle() -> str | None:
+    # The same order as in boto3.
+    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or None

@@ -1,7 +1,8 @@
-"""Every check, in the chain's order: the application first, AWS last. ``docs/doctor.md`` is made from it."""
+"""Every check, in order: the application first, AWS last. ``docs/doctor.md`` is generated from it."""
 
 from typing import Final
 
+from sidecar.doctor.case import Case
 from sidecar.doctor.checks import (
     application,
     auth_token,
@@ -18,11 +19,11 @@ from sidecar.doctor.checks import (
     sts_path,
     token_file,
 )
-from sidecar.doctor.verdict import Cause, Check
+from sidecar.doctor.result import Cause, Check
 
 __all__ = ("CAUSES", "CHECKS")
 
-CHECKS: Final[tuple[Check, ...]] = (
+CHECKS: Final[tuple[Check[Case], ...]] = (
     role.CHECK,
     application.CHECK,
     auth_token.CHECK,
@@ -40,4 +41,4 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 CAUSES: Final[tuple[Cause, ...]] = tuple(dict.fromkeys(cause for check in CHECKS for cause in check.causes))
-"""Every cause that there is, each once."""
+"""Every cause, each once."""

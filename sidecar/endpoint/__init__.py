@@ -1,1 +1,1 @@
-"""Hands credentials to the application. Never reaches tokens or STS."""
+"""Serves credentials to the application. This package does not import tokens or STS."""

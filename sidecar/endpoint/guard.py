@@ -1,8 +1,8 @@
-"""May this request be served? Pure: bytes in, verdict out.
+"""Decides whether a request is served. Pure.
 
-Every container of a pod, every browser that a page can steer to loopback and every application that fetches
-URLs for others can reach the endpoint. So each request is judged whole, on its own, every time; nothing
-carries over from an earlier request of the same connection.
+The endpoint can be reached by all containers of the pod, by a browser on the machine through a malicious page, and by
+an application that fetches URLs for its users. So each request is checked completely and separately; an earlier
+request of the same connection makes no difference.
 """
 
 import hmac
@@ -14,11 +14,11 @@ from typing import Final
 
 from sidecar.limits import ENDPOINT_PATH
 
-__all__ = ("REFUSALS", "Admitted", "Cause", "Guard", "Refusal", "Verdict")
+__all__ = ("REJECTIONS", "Accepted", "Decision", "Guard", "Rejection", "RejectionReason")
 
 
-class Cause(StrEnum):
-    """Why a request is refused; also the ``cause`` label of the metric."""
+class RejectionReason(StrEnum):
+    """Why a request is rejected; also the ``reason`` label of the metric."""
 
     TARGET = "target"
     METHOD = "method"
@@ -32,52 +32,56 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """Serve the set of ``profile``."""
+class Accepted:
+    """The request gets the credentials of ``profile``."""
 
     profile: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Do not serve.
+class Rejection:
+    """The request is not served.
 
     Attributes:
         status: the HTTP status.
-        cause: the class of the refusal.
-        message: one line for a person, with the next step; never a byte of the request.
+        reason: why; the `reason` label of the metric.
+        message: one line for people, with the fix; it quotes nothing of the request.
     """
 
     status: int
-    cause: Cause
+    reason: RejectionReason
     message: str
 
 
-Verdict = Admitted | Refusal
+Decision = Accepted | Rejection
 
-_TARGET = Refusal(400, Cause.TARGET, "the request target is not a path; send GET /v1/credentials/<profile>")
-_METHOD = Refusal(405, Cause.METHOD, "this endpoint answers GET only")
-_ORIGIN = Refusal(403, Cause.ORIGIN, "requests from a browser are refused; use an AWS SDK")
-_FORWARDED = Refusal(
-    403, Cause.FORWARDED, "this request came through a proxy; set NO_PROXY=127.0.0.1 in the application"
+_TARGET = Rejection(400, RejectionReason.TARGET, "the request target is not a path; send GET /v1/credentials/<profile>")
+_METHOD = Rejection(405, RejectionReason.METHOD, "this endpoint accepts only GET; send GET")
+_ORIGIN = Rejection(403, RejectionReason.ORIGIN, "requests from a browser are rejected; use an AWS SDK")
+_FORWARDED = Rejection(
+    403, RejectionReason.FORWARDED, "this request came through a proxy; set NO_PROXY=127.0.0.1 in the application"
 )
-# RFC 9112 section 3.2 wants 400 where Host is missing or repeated.
-_HOST_COUNT = Refusal(400, Cause.HOST, "exactly one Host header is needed")
-_HOST_FOREIGN = Refusal(403, Cause.HOST, "the Host header names another machine; use http://127.0.0.1 in the URL")
-_PATH = Refusal(404, Cause.PATH, "there is nothing here; credentials are under /v1/credentials")
-_REPEATED = Refusal(400, Cause.AUTHORIZATION_REPEATED, "send exactly one Authorization header")
-_MISSING = Refusal(
+# RFC 9112 section 3.2 requires 400 if Host is missing or repeated.
+_HOST_COUNT = Rejection(400, RejectionReason.HOST, "the Host header is missing or repeated; send exactly one")
+_HOST_FOREIGN = Rejection(
+    403, RejectionReason.HOST, "the Host header is not a loopback name; use http://127.0.0.1 in the URL"
+)
+_PATH = Rejection(404, RejectionReason.PATH, "unknown path; credentials are at /v1/credentials/<profile>")
+_REPEATED = Rejection(
+    400, RejectionReason.AUTHORIZATION_REPEATED, "the Authorization header is repeated; send exactly one"
+)
+_MISSING = Rejection(
     403,
-    Cause.AUTHORIZATION_MISSING,
+    RejectionReason.AUTHORIZATION_MISSING,
     "no Authorization header; set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE in the application, or update its SDK",
 )
-_WRONG = Refusal(
+_WRONG = Rejection(
     403,
-    Cause.AUTHORIZATION_WRONG,
-    "the token does not fit this path; mount the volume of the profile that the URL names",
+    RejectionReason.AUTHORIZATION_WRONG,
+    "the auth token is wrong for this path; mount the volume of the profile in the URL",
 )
 
-REFUSALS: Final = (
+REJECTIONS: Final = (
     _TARGET,
     _METHOD,
     _ORIGIN,
@@ -89,39 +93,39 @@ REFUSALS: Final = (
     _MISSING,
     _WRONG,
 )
-"""Every refusal there is, so that answers can be rendered and counters started ahead of time."""
+"""All rejections, so that their answers are rendered and their counters exist before the first request."""
 
 _WATCHED: Final = {
-    # These come once: two readers of one request could each pick another one of two, and a proxy that adds its
-    # own Authorization must not pass for the application.
+    # Each of these must appear once: of two values, two parsers could use different ones, and the Authorization of a
+    # proxy must not be taken for that of the application.
     b"host": _HOST_COUNT,
     b"authorization": _REPEATED,
-    # What a proxy adds. An application that can be talked into fetching a URL (SSRF) often goes through one, or
-    # passes on the headers of its own caller.
+    # Headers that proxies add. An application with an SSRF vulnerability often fetches URLs through a proxy, or
+    # forwards the headers of its client.
     b"forwarded": _FORWARDED,
     b"via": _FORWARDED,
     b"x-forwarded-for": _FORWARDED,
     b"x-forwarded-host": _FORWARDED,
-    # What a browser adds to a request that a page makes.
+    # A browser adds it to the request of a page.
     b"origin": _ORIGIN,
 }
-# W3C Fetch Metadata: browsers send these where they send no Origin, on a plain <img> for one.
+# W3C Fetch Metadata: browsers send these also without Origin, for example for an <img>.
 _FETCH_METADATA: Final = b"sec-fetch-"
-# With any port or none: the AWS CRT sends none.
+# With any port or without a port: the AWS CRT sends no port.
 _HOST: Final = re.compile(rb"[ \t]*(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?[ \t]*", re.IGNORECASE)
-# SDKs send the bare value; people who try it with curl write Bearer (RFC 6750).
+# SDKs send the value without a scheme; people who use curl often write Bearer (RFC 6750).
 _BEARER: Final = b"bearer "
 
 
 class Guard:
-    """Judges requests; holds the tokens and nothing that changes.
+    """Checks requests. Immutable.
 
     Args:
         tokens: the auth token of each profile.
         prefix: the path of the endpoint, without a trailing slash.
 
     Raises:
-        ValueError: there is no profile, or a token is empty: an empty one would let everybody in.
+        ValueError: there is no profile, or a token is empty: an empty token would accept all clients.
     """
 
     __slots__ = ("_absent", "_prefix", "_routes", "_under")
@@ -132,33 +136,33 @@ class Guard:
             raise ValueError(msg)
         self._prefix = prefix.encode()
         self._under = self._prefix + b"/"
-        self._routes = {self._under + name.encode(): (Admitted(name), token.strip()) for name, token in tokens.items()}
-        # The path without a name means the profile that needs none: `default`, else the only one.
+        self._routes = {self._under + name.encode(): (Accepted(name), token.strip()) for name, token in tokens.items()}
+        # The path without a profile stands for `default`, or for the profile if there is just one.
         plain = "default" if "default" in tokens else next(iter(tokens)) if len(tokens) == 1 else None
         if plain is not None:
             self._routes[self._prefix] = self._routes[self._under + plain.encode()]
-        # Compared with where there is no such profile, so that the time taken does not tell.
+        # An unknown profile is compared with this, so that the time of the answer does not reveal which profiles exist.
         self._absent = b"\0" * max(len(token) for token in tokens.values())
 
     def __repr__(self) -> str:
         return f"<Guard of {len(self._routes)} paths under {self._prefix.decode()}>"
 
-    def judge(self, method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Verdict:
-        """Judge one request.
+    def check(self, method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Decision:
+        """Check one request.
 
         Args:
             method: as sent.
             target: the request target, as sent.
-            headers: every field line in order, names in any case.
+            headers: the field lines in order, names in any case.
 
         Returns:
-            ``Admitted`` with the profile, or one of ``REFUSALS``. Never raises.
+            ``Accepted`` with the profile, or one of ``REJECTIONS``. Never raises.
         """
         if target[:1] != b"/":
-            # absolute-form is how a forward proxy is asked (RFC 9112 section 3.2.2); we are none.
+            # Clients send absolute-form to a forward proxy (RFC 9112 section 3.2.2); this is not a proxy.
             return _TARGET
         if method != b"GET":
-            # A cross-site form can POST; its page cannot read the answer, but why let it try.
+            # A form of another site can POST; its page cannot read the answer, but POST is not needed.
             return _METHOD
         host = authorization = None
         for raw_name, value in headers:
@@ -172,16 +176,16 @@ class Guard:
                     return _WATCHED[name]
             elif name.startswith(_FETCH_METADATA):
                 return _ORIGIN
-        return self._admit(target, host, authorization or b"")
+        return self._check_values(target, host, authorization or b"")
 
-    def _admit(self, target: bytes, host: bytes | None, authorization: bytes) -> Verdict:
+    def _check_values(self, target: bytes, host: bytes | None, authorization: bytes) -> Decision:
         if host is None:
             return _HOST_COUNT
         if not _HOST.fullmatch(host):
-            # DNS rebinding: a page of evil.example, whose name now resolves to 127.0.0.1, is same-origin with us
-            # for the browser. What it cannot change is the Host header.
+            # DNS rebinding: the name evil.example now resolves to 127.0.0.1, so for the browser its page and this
+            # endpoint have the same origin. The page cannot change the Host header.
             return _HOST_FOREIGN
-        # No percent-decoding: two spellings of one path are two chances to pass a filter.
+        # No percent-decoding: a second spelling of a path could pass a filter.
         path = target.partition(b"?")[0].removesuffix(b"/")
         route = self._routes.get(path)
         if route is None and path != self._prefix and not path.startswith(self._under):
@@ -191,7 +195,7 @@ class Guard:
             token = token[7:].strip()
         if not token:
             return _MISSING
-        # An unknown profile looks exactly like a wrong token: 404 would tell which profiles exist.
-        admitted, expected = (_WRONG, self._absent) if route is None else route
-        # Constant time: with `==` the answer's delay tells how many leading bytes were right.
-        return admitted if hmac.compare_digest(token, expected) else _WRONG
+        # An unknown profile has the same answer as a wrong token: 404 would reveal which profiles exist.
+        accepted, expected = (_WRONG, self._absent) if route is None else route
+        # Constant time: with `==` the time of the answer would reveal how many leading bytes are right.
+        return accepted if hmac.compare_digest(token, expected) else _WRONG

@@ -1,71 +1,73 @@
-"""``GET /v1/credentials[/<profile>]`` on loopback.
+"""Serves ``GET /v1/credentials[/<profile>]`` on loopback.
 
-The request path is: judge, look at both clocks, write bytes that were rendered when the set was published.
-It touches no lock, no file and no STS, so no trouble elsewhere can make an answer late.
+A request is checked by the guard, both clocks are read, and the bytes that were rendered when the credentials were
+published are written. The request path uses no lock, no file and no STS, so their failures cannot delay an answer.
 """
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sidecar.clock import Clock
+from sidecar.credentials.bodies import BodyError, BodyProblem, ecs_body
 from sidecar.credentials.store import Store
-from sidecar.endpoint.guard import REFUSALS, Guard, Refusal
-from sidecar.endpoint.http1 import Limits
-from sidecar.endpoint.listener import Listener, bind
-from sidecar.endpoint.reader import Fault, Request
-from sidecar.endpoint.wire import Answer, BodyError, BodyProblem, Pending, ecs_body, error, render
+from sidecar.endpoint.descriptors import shares
+from sidecar.endpoint.guard import REJECTIONS, Guard, Rejection
+from sidecar.endpoint.served_life import LifetimeHistogram
 from sidecar.errors import Failure
-from sidecar.limits import DRAIN_SECONDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, FIRST_SET_WAIT_SECONDS
-from sidecar.lives import Lives
-from sidecar.model import Held
+from sidecar.http1.connection import Limits
+from sidecar.http1.listener import Listener, bind
+from sidecar.http1.parser import Fault, Request
+from sidecar.http1.response import EncodedResponse, Pending, encode_response, error
+from sidecar.limits import DRAIN_SECONDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, FIRST_CREDENTIALS_WAIT_SECONDS
+from sidecar.model import Held, Profile
 
-__all__ = ("EXPIRED", "NO_SET", "OK", "REQUEST_LABELS", "CredentialServer", "Status")
+__all__ = ("EXPIRED", "NO_CREDENTIALS", "OK", "REQUEST_LABELS", "CredentialServer", "LastFailure")
 
-Status = Callable[[str], Failure | None]
-"""Tells the last failure of a profile, None where there is none; must not raise."""
+LastFailure = Callable[[str], Failure | None]
+"""Returns the last failure of a profile, or None; must not raise."""
 
 OK: Final = (200, "none")
-NO_SET: Final = (503, "no_set")
+NO_CREDENTIALS: Final = (503, "no_credentials")
 EXPIRED: Final = (503, "expired")
 REQUEST_LABELS: Final = (
     OK,
-    *dict.fromkeys((refusal.status, str(refusal.cause)) for refusal in REFUSALS),
+    *dict.fromkeys((rejection.status, str(rejection.reason)) for rejection in REJECTIONS),
     *((fault.status, str(fault)) for fault in Fault),
-    NO_SET,
+    NO_CREDENTIALS,
     EXPIRED,
     *((503, str(problem)) for problem in BodyProblem),
 )
-"""Every (code, cause) that a request can be counted under."""
+"""The labels (code, reason) that a request can be counted under."""
 
 
 class _Served:
-    # One profile: its set, and the answer to give while the set lives.
+    # One profile: its credentials, and the answer while they are valid.
     __slots__ = ("answer", "had", "held", "problem", "profile", "waiting")
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
         self.held: Held | None = None
-        self.answer: Answer | None = None
-        self.problem: tuple[tuple[int, str], Answer] | None = None
+        self.answer: EncodedResponse | None = None
+        self.problem: tuple[tuple[int, str], EncodedResponse] | None = None
         self.had = False
         self.waiting: list[Pending] = []
 
 
 class CredentialServer:
-    """Serves the sets of a store, each to whoever has the auth token of its profile.
+    """Serves the credentials of a store; a request needs the auth token of their profile.
 
     Args:
-        store: subscribed to here; a set that it already holds is served.
-        auth_tokens: the auth token of each profile that is served.
-        clock: asked on every request.
-        port: on 127.0.0.1, the one address that this server can listen on; 0 takes a free one.
-        status: what a 503 says of why there is no set.
-        limits: what to put up with.
-        first_set_seconds: how long a request waits for the first set of a profile.
+        store: this class subscribes to it; credentials that are already in it are served.
+        auth_tokens: the auth token of each served profile, now and when ``set_profiles`` is called.
+        clock: read for each request.
+        port: on 127.0.0.1; this server cannot listen on another address. 0 for a free port.
+        status: the last failure of a profile, for the message of a 503.
+        limits: of the connections; by default their number depends on the process's limit of open files.
+        first_set_seconds: how long a request waits for the first credentials of a profile.
 
     Raises:
-        ValueError: as ``set_profiles`` does.
+        ValueError: a profile is not in the store, or a token is empty.
     """
 
     def __init__(
@@ -75,64 +77,70 @@ class CredentialServer:
         clock: Clock,
         port: int = ENDPOINT_PORT,
         *,
-        status: Status | None = None,
+        status: LastFailure | None = None,
         limits: Limits | None = None,
-        first_set_seconds: float = FIRST_SET_WAIT_SECONDS,
+        first_set_seconds: float = FIRST_CREDENTIALS_WAIT_SECONDS,
     ) -> None:
         self._store = store
         self._now = clock.now
         self._port = port
         self._status = status
         self._first_set_seconds = first_set_seconds
-        self._listener = Listener(self._handle, limits or Limits(), self._count_fault)
-        self._refusals = {refusal: _refusal_answer(refusal) for refusal in REFUSALS}
+        self._listener = Listener(self._handle, limits or Limits(connections=shares().endpoint), self._count_fault)
+        self._rejections = {rejection: _rejection_answer(rejection) for rejection in REJECTIONS}
         self.requests: dict[tuple[int, str], int] = dict.fromkeys(REQUEST_LABELS, 0)
-        """Answers by (code, cause), every combination from the start."""
-        self.lives = Lives()
-        """How much life was left in what was served."""
+        """Answers by (code, reason); all labels of ``REQUEST_LABELS`` exist from the start."""
+        self.lives = LifetimeHistogram()
+        """Remaining lifetime of served credentials."""
         self._served: dict[str, _Served] = {}
-        self.set_profiles(auth_tokens)
-        store.subscribe(self._publish)
+        self._auth_tokens = auth_tokens
+        self._serve(auth_tokens)
+        store.subscribe(self.changed)
 
     def __repr__(self) -> str:
         holding = sum(served.held is not None for served in self._served.values())
-        return f"<CredentialServer port {self._port}, {holding} of {len(self._served)} sets, {self._listener!r}>"
+        profiles = f"{holding} of {len(self._served)} profiles with credentials"
+        return f"<CredentialServer port {self._port}, {profiles}, {self._listener!r}>"
 
     @property
     def port(self) -> int:
-        """The port listened on; before ``start`` the one asked for."""
+        """The port of the listening socket; before ``start`` the configured port."""
         return self._port
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return self._listener.open
 
     @property
     def evicted(self) -> int:
-        """How many connections were closed to make room."""
+        """Number of connections that were closed to make room."""
         return self._listener.evicted
 
     @property
     def turned_away(self) -> int:
-        """How many new connections were closed because every other one had a request in flight."""
+        """Number of new connections that were closed because all others had a request in flight."""
         return self._listener.turned_away
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a first set."""
+        """Number of requests that wait for the first credentials of their profile."""
         return sum(len(served.waiting) for served in self._served.values())
 
-    def set_profiles(self, auth_tokens: Mapping[str, bytes | str]) -> None:
-        """Serve these profiles from now on, each to whoever has its auth token; others of the store are not served.
+    def set_profiles(self, profiles: Sequence[Profile]) -> None:
+        """Serve the credentials of these profiles, except profiles with ``served`` false, and of no others.
 
         Raises:
-            ValueError: a profile is not in the store, or a token is empty.
+            KeyError: one of them has no auth token.
+            ValueError: as the constructor.
         """
+        self._serve({profile.name: self._auth_tokens[profile.name] for profile in profiles if profile.served})
+
+    def _serve(self, auth_tokens: Mapping[str, bytes | str]) -> None:
         if not set(auth_tokens) <= set(self._store.profiles):
             raise ValueError("there is an auth token for a profile that is not in the store")
         tokens = {name: token.encode() if isinstance(token, str) else token for name, token in auth_tokens.items()}
-        self._judge = Guard(tokens).judge
+        self._check = Guard(tokens).check
         for name in set(self._served) - set(tokens):
             self._release(self._served.pop(name))
         for name in tokens:
@@ -140,53 +148,54 @@ class CredentialServer:
                 self._served[name] = _Served(name)
                 held = self._store.get(name)
                 if held is not None:
-                    self._publish(name, held)
+                    self.changed(name, held)
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            StartError: the port cannot be had.
-            OSError: there is no IPv4.
+            StartError: the port is in use or not permitted.
+            OSError: this machine has no IPv4.
         """
         sock = bind(socket.AF_INET, ENDPOINT_ADDRESS, self._port)
         self._port = sock.getsockname()[1]
         self._listener.start(sock)
 
     async def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """Accept no more, answer what is in flight, close; nothing stays open, also when cancelled."""
+        """Stop accepting, answer requests in flight, and close all connections, also after a cancellation."""
         for served in self._served.values():
-            self._release(served)  # no set will come any more
+            self._release(served)  # no more credentials will arrive
         await self._listener.stop(drain_seconds)
 
-    def _handle(self, request: Request) -> Answer | Pending:
-        verdict = self._judge(request.method, request.target, request.headers)
-        if isinstance(verdict, Refusal):
-            self.requests[verdict.status, verdict.cause] += 1
-            return self._refusals[verdict]
-        served = self._served[verdict.profile]
+    def _handle(self, request: Request) -> EncodedResponse | Pending:
+        decision = self._check(request.method, request.target, request.headers)
+        if isinstance(decision, Rejection):
+            self.requests[decision.status, decision.reason] += 1
+            return self._rejections[decision]
+        served = self._served[decision.profile]
         answer = served.answer
         held, now = served.held, self._now()
         if answer is not None and held is not None and held.servable(now):
             self.requests[OK] += 1
-            self.lives.count(held.grant.credentials.expires_at - now.wall)
+            self.lives.count(held.result.credentials.expires_at - now.wall)
             return answer
         if served.had or self._listener.draining:
             return self._unavailable(served)
-        # A pod that has just started: its first exchange takes about as long as an SDK is willing to wait.
+        # The pod has just started: its first exchange takes about as long as the timeout of an SDK.
         pending = Pending()
         served.waiting.append(pending)
         self._listener.loop.call_later(self._first_set_seconds, self._give_up, served, pending)
         return pending
 
-    def _publish(self, profile: str, held: Held | None) -> None:
+    def changed(self, profile: str, held: Held | None) -> None:
+        """Serve the new credentials of a profile, or none; the store calls this."""
         served = self._served.get(profile)
         if served is None:
-            return  # the source of others, which nobody may ask for
+            return  # the profile is a source of others, and is not served
         served.held, served.answer, served.problem = held, None, None
         if held is not None:
             try:
-                served.answer = render(200, ecs_body(held.grant.credentials))
+                served.answer = encode_response(200, ecs_body(held.result.credentials))
             except BodyError as exc:
                 answer = error(503, exc.problem, f"the credentials cannot be served: {exc.hint}")
                 served.problem = ((503, str(exc.problem)), answer)
@@ -204,31 +213,31 @@ class CredentialServer:
             served.waiting.remove(pending)
             pending.resolve(self._unavailable(served))
 
-    def _ready(self, served: _Served) -> Answer:
+    def _ready(self, served: _Served) -> EncodedResponse:
         held, now = served.held, self._now()
         if served.answer is None or held is None or not held.servable(now):
             return self._unavailable(served)
         self.requests[OK] += 1
-        self.lives.count(held.grant.credentials.expires_at - now.wall)
+        self.lives.count(held.result.credentials.expires_at - now.wall)
         return served.answer
 
-    def _unavailable(self, served: _Served) -> Answer:
+    def _unavailable(self, served: _Served) -> EncodedResponse:
         if served.problem is not None:
             label, answer = served.problem
             self.requests[label] += 1
             return answer
-        label, text = (EXPIRED, "the credentials expired") if served.held else (NO_SET, "no credentials")
+        label, text = (EXPIRED, "the credentials expired") if served.held else (NO_CREDENTIALS, "no credentials")
         self.requests[label] += 1
         failure = None if self._status is None else self._status(served.profile)
         if failure is None:
-            return error(503, label[1], f"{text}, and no exchange with AWS has ended since; try again")
-        return error(503, label[1], f"{text}; the last exchange: {failure.outcome}; {failure.hint}")
+            return error(503, label[1], f"{text}, and no exchange with AWS has completed since; try again")
+        return error(503, label[1], f"{text}; last exchange: {failure.outcome}; {failure.hint}")
 
     def _count_fault(self, fault: Fault) -> None:
         self.requests[fault.status, fault] += 1
 
 
-def _refusal_answer(refusal: Refusal) -> Answer:
-    # RFC 9110 section 15.5.6: 405 names the methods that would do.
-    allow = (("Allow", "GET"),) if refusal.status == 405 else ()  # noqa: PLR2004 - RFC 9110
-    return error(refusal.status, refusal.cause, refusal.message, allow)
+def _rejection_answer(rejection: Rejection) -> EncodedResponse:
+    # RFC 9110 section 15.5.6: 405 names the allowed methods.
+    allow = (("Allow", "GET"),) if rejection.status == 405 else ()  # noqa: PLR2004 - RFC 9110
+    return error(rejection.status, rejection.reason, rejection.message, allow)

@@ -1,1 +1,1 @@
-"""Token in, credentials out: one attempt, no retry, no state. The only part that talks to AWS."""
+"""Exchanges a token for credentials: one attempt, no retry, no state. The part of the daemon that calls AWS."""

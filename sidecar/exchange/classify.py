@@ -1,14 +1,15 @@
-"""What an exchange that failed means: its class, when to try again, and the next step for a person. Pure.
+"""Classifies a failed exchange: its outcome, when to retry, and the next step for a person. Pure.
 
 The codes are those of the AWS STS API Reference (AssumeRoleWithWebIdentity, "Errors", and "Common Errors").
-AWS gives one code for very different faults, so some rules also look for a fragment of its message. The
-message itself ends here: it can quote parameter values, and the token is one.
+AWS uses one code for very different faults, so some rules also search a fragment in its message. The
+message itself is not kept: it can quote parameter values, and the token is one.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sidecar.errors import Failure, Outcome, Refusal, Retry
+from sidecar.errors import Failure, Outcome, Retry, StsErrorKind
 
 __all__ = ("HINTS", "classify", "local_failure")
 
@@ -17,20 +18,65 @@ __all__ = ("HINTS", "classify", "local_failure")
 class _Rule:
     code: str
     fragment: str
-    refusal: Refusal
+    kind: StsErrorKind
     outcome: Outcome
     retry: Retry
     hint: str
 
 
+_THROTTLED_HINT = "AWS throttles requests; the exchange is retried"
 _PROPAGATION_NOTE = "a change in IAM takes some seconds to take effect"
 
-# The first rule whose code matches and whose fragment is in the message decides.
+# The kinds of policy that AWS names, "with an explicit deny in a ..." or "because no ... allows the ... action":
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+_KINDS = (
+    (
+        "resource control policy",
+        StsErrorKind.RESOURCE_CONTROL_POLICY,
+        "a resource control policy of the organization denies the exchange: have its administrator exempt the role",
+    ),
+    (
+        "service control policy",
+        StsErrorKind.SERVICE_CONTROL_POLICY,
+        "a service control policy of the organization denies the exchange: have its administrator exempt the role",
+    ),
+    (
+        "VPC endpoint policy",
+        StsErrorKind.ENDPOINT_POLICY,
+        "the policy of the VPC endpoint for STS does not allow the exchange: allow the action and the role in it",
+    ),
+    (
+        "permissions boundary",
+        StsErrorKind.PERMISSIONS_BOUNDARY,
+        "the permissions boundary of the calling role does not allow the exchange: allow the action in it",
+    ),
+    (
+        "session policy",
+        StsErrorKind.SESSION_POLICY,
+        "the session policy of the source profile does not allow the exchange: allow the action in it",
+    ),
+    (
+        "identity-based policy",
+        StsErrorKind.IDENTITY_POLICY,
+        "no policy of the calling role allows the exchange, or one denies it: allow sts:AssumeRole on this role",
+    ),
+    (
+        "resource-based policy",
+        StsErrorKind.TRUST_POLICY,
+        f"the role's trust policy does not allow the exchange: compare it with the token; {_PROPAGATION_NOTE}",
+    ),
+)
+
+# The first rule whose code matches and whose fragment is in the message applies.
 _RULES: Final = (
+    *(
+        _Rule("AccessDenied", fragment, kind, Outcome.ACCESS_DENIED, Retry.PROPAGATION, hint)
+        for fragment, kind, hint in _KINDS
+    ),
     _Rule(
         "AccessDenied",
         "",
-        Refusal.DENIED,
+        StsErrorKind.DENIED,
         Outcome.ACCESS_DENIED,
         Retry.PROPAGATION,
         "the role does not exist or its trust policy does not allow this token: compare the policy's sub and aud "
@@ -39,16 +85,16 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "verification key",
-        Refusal.NO_KEYS,
+        StsErrorKind.NO_KEYS,
         Outcome.ISSUER_UNREACHABLE,
         Retry.TRANSIENT,
         "AWS could not fetch the issuer's signing keys: the discovery document and the JWKS must be reachable from "
-        "the internet, without a login, and hold this token's key",
+        "the internet, without a login, and contain this token's key",
     ),
     _Rule(
         "InvalidIdentityToken",
         "thumbprint",
-        Refusal.THUMBPRINT,
+        StsErrorKind.THUMBPRINT,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         "the issuer's certificate changed: put the SHA-1 of the last certificate of its chain into the IAM OIDC "
@@ -57,7 +103,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "audience",
-        Refusal.AUDIENCE,
+        StsErrorKind.AUDIENCE,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         "the token's aud is not a client id of the IAM OIDC provider: add it there, or change the volume's audience",
@@ -65,7 +111,7 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "No OpenIDConnect provider",
-        Refusal.NO_PROVIDER,
+        StsErrorKind.NO_PROVIDER,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
         f"the role's account has no IAM OIDC provider whose URL equals the token's iss: create it; {_PROPAGATION_NOTE}",
@@ -73,15 +119,15 @@ _RULES: Final = (
     _Rule(
         "InvalidIdentityToken",
         "",
-        Refusal.BAD_TOKEN,
+        StsErrorKind.BAD_TOKEN,
         Outcome.INVALID_IDENTITY_TOKEN,
         Retry.PROPAGATION,
-        "AWS does not accept this token: its issuer, signing key or audience does not fit the IAM OIDC provider",
+        "AWS rejects this token: its issuer, signing key or audience does not match the IAM OIDC provider",
     ),
     _Rule(
         "ExpiredToken",
         "",
-        Refusal.EXPIRED,
+        StsErrorKind.EXPIRED,
         Outcome.EXPIRED_TOKEN,
         Retry.TRANSIENT,
         "the token is past its exp: the kubelet has stopped rotating it, or this node's clock is wrong",
@@ -89,7 +135,7 @@ _RULES: Final = (
     _Rule(
         "IDPCommunicationError",
         "",
-        Refusal.UNREACHABLE_ISSUER,
+        StsErrorKind.UNREACHABLE_ISSUER,
         Outcome.ISSUER_UNREACHABLE,
         Retry.TRANSIENT,
         "AWS could not reach the issuer: it must answer from the internet within 5 seconds",
@@ -97,7 +143,7 @@ _RULES: Final = (
     _Rule(
         "IDPRejectedClaim",
         "",
-        Refusal.REJECTED_CLAIM,
+        StsErrorKind.REJECTED_CLAIM,
         Outcome.REJECTED_CLAIM,
         Retry.PERMANENT,
         "the issuer rejected the token: compare its claims with what the IAM OIDC provider expects",
@@ -105,7 +151,7 @@ _RULES: Final = (
     _Rule(
         "ValidationError",
         "DurationSeconds",
-        Refusal.DURATION,
+        StsErrorKind.DURATION,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "the duration is longer than the role's MaxSessionDuration, or than one hour for a chained role: "
@@ -114,15 +160,15 @@ _RULES: Final = (
     _Rule(
         "ValidationError",
         "",
-        Refusal.BAD_PARAMETER,
+        StsErrorKind.BAD_PARAMETER,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
-        "AWS refuses a parameter: check the role ARN, session name, duration and policies",
+        "AWS rejects a parameter: check the role ARN, session name, duration and policies",
     ),
     _Rule(
         "MalformedPolicyDocument",
         "",
-        Refusal.BAD_POLICY,
+        StsErrorKind.BAD_POLICY,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "the session policy is not a valid IAM policy",
@@ -130,7 +176,7 @@ _RULES: Final = (
     _Rule(
         "PackedPolicyTooLarge",
         "",
-        Refusal.POLICY_TOO_LARGE,
+        StsErrorKind.POLICY_TOO_LARGE,
         Outcome.INVALID_REQUEST,
         Retry.PERMANENT,
         "session policy, policy ARNs and tags together are too large: shorten them",
@@ -138,19 +184,44 @@ _RULES: Final = (
     _Rule(
         "RegionDisabled",
         "",
-        Refusal.REGION_DISABLED,
+        StsErrorKind.REGION_DISABLED,
         Outcome.REGION_DISABLED,
         Retry.PERMANENT,
         "STS is not active in this region for the role's account: activate it or set another region",
+    ),
+    _Rule(
+        "OptInRequired",
+        "",
+        StsErrorKind.OPT_IN,
+        Outcome.REGION_DISABLED,
+        Retry.PERMANENT,
+        "the role's account is not subscribed to this service or region: enable the region, or set another region",
+    ),
+    _Rule(
+        "InvalidClientTokenId",
+        "",
+        StsErrorKind.SOURCE_CREDENTIALS,
+        Outcome.ACCESS_DENIED,
+        Retry.TRANSIENT,
+        "STS does not accept the credentials of the source profile: its role was deleted and created again; refresh "
+        "all credentials by SIGHUP",
+    ),
+    _Rule(
+        "SignatureDoesNotMatch",
+        "",
+        StsErrorKind.SIGNATURE,
+        Outcome.INVALID_REQUEST,
+        Retry.TRANSIENT,
+        "STS rejects the signature: a proxy changes the request, or this node's clock is wrong",
     ),
     *(
         _Rule(
             code,
             "",
-            Refusal.THROTTLED,
+            StsErrorKind.THROTTLED,
             Outcome.THROTTLED,
             Retry.TRANSIENT,
-            "AWS asks for fewer requests; it is tried again",
+            _THROTTLED_HINT,
         )
         for code in ("Throttling", "RequestLimitExceeded", "TooManyRequests", "SlowDown")
     ),
@@ -159,45 +230,61 @@ _RULES: Final = (
 _LOCAL: Final = {
     Outcome.UNREACHABLE: "STS cannot be reached: check DNS, egress rules, proxy and CA settings",
     Outcome.TIMEOUT: "STS did not answer in time: check egress rules and proxy",
-    Outcome.BAD_ANSWER: "what answered is not STS, or its answer is not usable: check the STS endpoint and proxy",
-    Outcome.WORKER_FAILED: "the exchange process did not run to its end: check the memory and process limits",
+    Outcome.INVALID_RESPONSE: "the answer is not from STS or is not usable: check the STS endpoint and proxy",
+    Outcome.WORKER_FAILED: "the exchange process ended early: check the memory and process limits",
 }
-_SERVER_HINT = "AWS has an internal error; it is tried again"
+_SERVER_HINT = "AWS has an internal error; the exchange is retried"
 
-HINTS: Final = (*(rule.hint for rule in _RULES), *_LOCAL.values(), _SERVER_HINT)
-"""Every hint there is, for the tests that look at each."""
+_OTHER_HINT = "STS returned an error that is not known here: look up its code, and its request id in CloudTrail"
+
+HINTS: Final = (*(rule.hint for rule in _RULES), *_LOCAL.values(), _SERVER_HINT, _OTHER_HINT)
+"""All hints, for the tests that check each of them."""
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
 
-def classify(code: str, message: str, status: int) -> Failure:
-    """Return what an AWS error answer means.
+# The forms of an error code (such as OptInRequired) and of a request id of AWS. A text of another form is dropped: a
+# server on the way could put a part of the token there, and that begins with a lower-case letter.
+_CODE = re.compile(r"([A-Z][A-Za-z]{1,31}\.)?[A-Z][A-Za-z]{1,63}")
+_REQUEST_ID = re.compile("[A-Za-z0-9-]{1,64}")
+
+
+def classify(code: str, message: str, status: int, request_id: str = "") -> Failure:
+    """Return the failure that an AWS error answer stands for.
 
     Args:
-        code: the error code as AWS sent it; any spelling of the field's older and newer names
+        code: the error code as AWS sent it, with or without the suffix ``Exception``
             (``ExpiredToken``, ``ExpiredTokenException``).
-        message: AWS's text; looked at, never kept.
+        message: AWS's text; searched, never kept.
         status: the HTTP status.
+        request_id: of the response; dropped if it has not the form of one.
     """
+    failure = _classify(code, message, status)
+    return replace(failure, request_id=request_id) if _REQUEST_ID.fullmatch(request_id) else failure
+
+
+def _classify(code: str, message: str, status: int) -> Failure:
     known = code.removesuffix("Exception")
     for rule in _RULES:
         if rule.code == known and rule.fragment.lower() in message.lower():
-            return Failure(rule.outcome, rule.retry, rule.hint, rule.code, status, rule.refusal)
+            return Failure(rule.outcome, rule.retry, rule.hint, rule.code, status, rule.kind)
     if status == _TOO_MANY_REQUESTS:
-        return Failure(Outcome.THROTTLED, Retry.TRANSIENT, "AWS asks for fewer requests; it is tried again", "", status)
+        return Failure(Outcome.THROTTLED, Retry.TRANSIENT, _THROTTLED_HINT, "", status)
     if status >= _SERVER_ERROR:
         return Failure(Outcome.SERVER_ERROR, Retry.TRANSIENT, _SERVER_HINT, "", status)
-    # A code that is not in the table came from the network: it is dropped, since it could hold anything.
-    return Failure(Outcome.BAD_ANSWER, Retry.TRANSIENT, _LOCAL[Outcome.BAD_ANSWER], "", status)
+    if _CODE.fullmatch(code):
+        return Failure(Outcome.OTHER_ERROR, Retry.TRANSIENT, _OTHER_HINT, code, status)
+    # A code of another form came from the network: it is dropped, since it could contain anything.
+    return Failure(Outcome.INVALID_RESPONSE, Retry.TRANSIENT, _LOCAL[Outcome.INVALID_RESPONSE], "", status)
 
 
 def local_failure(outcome: Outcome, code: str = "") -> Failure:
-    """Return what a failure without an answer from AWS means.
+    """Return the failure for an exchange without a usable answer from AWS.
 
     Args:
-        outcome: UNREACHABLE, TIMEOUT, BAD_ANSWER or WORKER_FAILED.
-        code: the name of an exception class or errno of ours; never text from outside.
+        outcome: UNREACHABLE, TIMEOUT, INVALID_RESPONSE or WORKER_FAILED.
+        code: the name of an exception class, of an errno, or of a check here; never text from outside.
 
     Raises:
         KeyError: another outcome.

@@ -1,1 +1,1 @@
-"""What AWS sees of an OIDC issuer: its two documents and the certificates that it serves. Never used by the daemon."""
+"""The public side of an OIDC issuer: its two documents and its certificates. Never used by the daemon."""

@@ -1,6 +1,6 @@
-"""The certificates that a server sends, as IAM looks at them. Pure but for taking the chain off a socket.
+"""The certificates that a server sends, with the fields that IAM uses; ``served_by`` reads the chain from a socket.
 
-Neither the chain nor the fields of a certificate need a package: the ``ssl`` module parses both.
+Neither the chain nor the fields of a certificate need another package: the ``ssl`` module parses both.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ class Certificate:
     """One certificate (RFC 5280).
 
     Attributes:
-        der: the whole of it.
-        subject: whom it is for, such as "CN=kubernetes"; "" where it names nobody.
-        issuer: who signed it, in the same form.
+        der: the certificate in DER form.
+        subject: its subject, such as "CN=kubernetes"; "" if the subject is empty.
+        issuer: its issuer, in the same form.
         not_before: seconds since the epoch.
         not_after: seconds since the epoch.
     """
@@ -33,7 +33,7 @@ class Certificate:
 
     @property
     def thumbprint(self) -> str:
-        """SHA-1 of the DER form, 40 lower-case hex digits, as IAM keeps it.
+        """SHA-1 of the DER form, 40 lower-case hex digits, as IAM stores it.
 
         https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc_verify-thumbprint.html
         """
@@ -51,8 +51,8 @@ class Chain:
 
     Attributes:
         certificates: as sent, the leaf first; at least one.
-        public: whether a root CA of this machine's store vouches for it, and for the host's name. Where one of AWS's
-            store does, IAM looks at no thumbprint.
+        public: whether it is valid for the host's name with a root CA of this machine. If it is with a root CA of AWS,
+            IAM does not use thumbprints.
     """
 
     certificates: tuple[Certificate, ...]
@@ -60,20 +60,20 @@ class Chain:
 
     @property
     def last(self) -> Certificate:
-        """The one whose thumbprint IAM is to have: a CA where the server sends one, and it outlives every leaf."""
+        """The certificate whose thumbprint IAM needs: a CA if the server sends one, which is valid for longer."""
         return self.certificates[-1]
 
     @property
     def leaf_only(self) -> bool:
-        """Whether no CA is sent: the leaf's thumbprint is all that can be registered, until it is issued anew."""
+        """Whether the server sends no CA: then only the leaf's thumbprint can be registered, until the leaf changes."""
         return len(self.certificates) == 1 and not self.last.is_root
 
 
 def served_by(secure: ssl.SSLSocket) -> tuple[Certificate, ...]:
     """Return the certificates that the peer sent, leaf first, verified or not; none before the handshake."""
-    # ssl.SSLSocket.get_unverified_chain is public since Python 3.13 and gives bytes. The object below it has been
-    # there since 3.10, and gives what it parsed as well.
-    internal: Any = secure._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - as said
+    # ssl.SSLSocket.get_unverified_chain is public since Python 3.13 and returns bytes. The internal object has the
+    # method since 3.10, and returns the parsed fields as well.
+    internal: Any = secure._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - see the comment above
     return tuple(map(_certificate, internal.get_unverified_chain() or ())) if internal else ()
 
 
@@ -90,5 +90,5 @@ def _certificate(parsed: Any) -> Certificate:  # noqa: ANN401 - _ssl.Certificate
 
 def _name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
     pairs = (pair for part in parts for pair in part)
-    # Certificates come from strangers: a line feed in a name must not make a line of a report.
+    # Certificates are untrusted input: a line feed in a name must not start a new line of a report.
     return ", ".join(f"{_NAMES.get(key, key)}={''.join(filter(str.isprintable, value))}" for key, value in pairs)

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sidecar.errors import InvalidValueError
+
 __all__ = (
     "DISCOVERY_PATH",
     "Discovery",
     "DocumentError",
     "Keys",
+    "below",
     "check_https",
     "check_issuer",
     "parse_discovery",
@@ -26,12 +29,12 @@ _URL_MAX_CHARS: Final = 255
 
 
 class DocumentError(ValueError):
-    """A document is not what it has to be; the text says which part, and quotes nothing of it."""
+    """A document is not valid; the text names the wrong part and contains nothing of the document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """A discovery document: who it says it is, and where its keys are."""
+    """A discovery document: its `issuer` and its `jwks_uri`."""
 
     issuer: str
     jwks_uri: str
@@ -39,48 +42,57 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A key set: the `kid` of every key that can be named and printed, in the document's order."""
+    """A key set: the `kid` of each key that has a printable one, in the document's order."""
 
     kids: tuple[str, ...]
 
 
 def check_issuer(url: str) -> str:
-    """Return an issuer's URL as IAM takes it.
+    """Return an issuer's URL if IAM accepts it.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html: https, no port, no
-    query. It has to equal the tokens' `iss` to the last character, so a trailing slash is refused here and not dropped.
+    query. STS compares it to the tokens' `iss` to the last character, so a slash at its end, which the issuers of AKS,
+    Auth0 and Entra have, is part of it: it stays in the provider's URL, its ARN and the condition keys.
 
     Raises:
-        ValueError: "what; fix".
+        InvalidValueError: it is not such a URL.
     """
-    # urlsplit drops line feeds, so that what it finds is not all of the text.
+    # urlsplit drops line feeds, so its result is not the whole text.
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("not a URL; give the issuer as the token's iss has it")
+        raise InvalidValueError("not a URL", "give the issuer exactly as in the token's iss")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("not a URL; give the issuer as the token's iss has it") from None
+        raise InvalidValueError("not a URL", "give the issuer exactly as in the token's iss") from None
     if not url.startswith("https://") or not parts.hostname:
-        raise ValueError("not an https URL; IAM takes no other issuer")
+        raise InvalidValueError("not an https URL", "use an https URL: IAM accepts no other issuer")
     if len(url) > _URL_MAX_CHARS:
-        raise ValueError(f"over {_URL_MAX_CHARS} characters; IAM takes no longer issuer")
+        raise InvalidValueError(f"over {_URL_MAX_CHARS} characters", "use a shorter issuer: this is IAM's limit")
     if port is not None or parts.netloc.endswith(":"):
-        raise ValueError(
-            "has a port, and IAM takes none in an issuer; serve it on 443 (--connect-to reaches it elsewhere)"
+        raise InvalidValueError(
+            "has a port, which IAM does not accept in an issuer",
+            "serve it on port 443 (--connect-to reaches another port)",
         )
     if parts.username is not None or "?" in url or "#" in url:
-        raise ValueError("has more than a host and a path; IAM takes no user, query or fragment in an issuer")
-    if url.endswith("/"):
-        raise ValueError("ends in a slash; give it as the token's iss has it, which IAM compares to the last character")
+        fix = "remove the user, query and fragment: IAM does not accept them in an issuer"
+        raise InvalidValueError("has more than a host and a path", fix)
     return url
+
+
+def below(issuer: str, path: str) -> str:
+    """Return the URL of an issuer's document at `path`, such as `DISCOVERY_PATH`.
+
+    One slash at the end of the issuer is dropped before `path` is appended: OpenID Connect Discovery 1.0, section 4.
+    """
+    return issuer.removesuffix("/") + path
 
 
 def check_https(url: str) -> str:
     """Return the https URL of a document or a server; it may have a port and a path.
 
     Raises:
-        ValueError: "what; fix".
+        InvalidValueError: it is not such a URL.
     """
     try:
         parts = urlsplit(url)
@@ -88,7 +100,7 @@ def check_https(url: str) -> str:
     except ValueError:
         good = False
     if not good or not url.startswith("https://") or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("not an https URL; write it as in https://host/path")
+        raise InvalidValueError("not an https URL", "write it as https://host/path")
     return url
 
 
@@ -96,7 +108,7 @@ def parse_discovery(content: bytes) -> Discovery:
     """Return a discovery document.
 
     Raises:
-        DocumentError: it is no JSON object, or lacks one of the two texts.
+        DocumentError: it is not a JSON object, or has no valid `issuer` or `jwks_uri`.
     """
     document = parse_object(content)
     issuer, jwks_uri = document.get("issuer"), document.get("jwks_uri")
@@ -110,13 +122,13 @@ def parse_keys(content: bytes) -> Keys:
     """Return a key set.
 
     Raises:
-        DocumentError: it is no JSON object, or its `keys` is no array.
+        DocumentError: it is not a JSON object, or its `keys` is not an array.
     """
     keys = parse_object(content).get("keys")
     if not isinstance(keys, list):
         raise DocumentError("has no keys")
     kids = (key.get("kid") for key in keys if isinstance(key, dict))
-    # Documents come from strangers: a line feed in a name must not make a line of a report.
+    # Documents are untrusted input: a line feed in a name must not start a new line of a report.
     return Keys(tuple(kid for kid in kids if isinstance(kid, str) and kid and kid.isprintable()))
 
 
@@ -124,7 +136,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
-        DocumentError: it is none.
+        DocumentError: it is not a JSON object.
     """
     try:
         document = json.loads(content)

@@ -1,1 +1,1 @@
-"""Where identity comes in: the projected token file, watched and parsed. Knows nothing of AWS."""
+"""Watches and parses the projected token file. Independent of AWS."""

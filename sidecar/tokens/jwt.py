@@ -1,8 +1,8 @@
-"""Bytes to ``Token``: the claims and the expiry of a JWT (RFC 7519). Pure.
+"""Parses bytes to a ``Token``: the claims and the expiration of a JWT (RFC 7519). Pure.
 
-The signature is not checked, on purpose. The token comes from the kubelet over a file that only this
-container mounts, and the one party whose opinion counts is STS, which verifies it against the issuer's keys.
-A check of ours would need those keys, could only be wrong, and would fail first when the issuer rotates.
+The signature is not checked, on purpose. The token comes from the kubelet over a file that only this container mounts,
+and STS verifies it against the issuer's keys. A check here would need those keys, could differ from the result of STS,
+and would fail first when the issuer rotates its keys.
 """
 
 import base64
@@ -16,22 +16,22 @@ from sidecar.errors import TokenError, TokenProblem
 from sidecar.limits import TOKEN_MAX_CHARS
 from sidecar.model import Token
 
-__all__ = ("parse",)
+__all__ = ("parse_token",)
 
-# RFC 7515, section 7.1: three base64url parts without padding. Nothing else may reach a log, a pipe or STS.
+# RFC 7515, section 7.1: three base64url parts without padding. No other content may reach a log, a pipe or STS.
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-def parse(content: bytes) -> Token:
-    """Return the token that the content of a token file holds.
+def parse_token(content: bytes) -> Token:
+    """Return the token in the content of a token file.
 
-    White space around it is dropped: STS refuses a token with a line feed.
+    White space around it is dropped: STS rejects a token with a line feed.
 
     Args:
         content: the whole file.
 
     Raises:
-        TokenError: EMPTY, TOO_LARGE, or MALFORMED with the part that is not as it should be.
+        TokenError: EMPTY, TOO_LARGE, or MALFORMED with the part that is wrong.
     """
     raw = content.strip()
     if not raw:
@@ -80,7 +80,7 @@ def _optional_text(value: object) -> str:
 def _text(claims: dict[str, Any], name: str) -> str:
     value = claims.get(name)
     if not isinstance(value, str) or not value:
-        raise TokenError(TokenProblem.MALFORMED, f"its claim {name} is not a text")
+        raise TokenError(TokenProblem.MALFORMED, f"its claim {name} is missing or not a string")
     return value
 
 
@@ -89,12 +89,12 @@ def _audience(value: object) -> tuple[str, ...]:
     values = (value,) if isinstance(value, str) else value
     if isinstance(values, tuple | list) and values and all(isinstance(one, str) for one in values):
         return tuple(values)
-    raise TokenError(TokenProblem.MALFORMED, "its claim aud is not a text or a list of texts")
+    raise TokenError(TokenProblem.MALFORMED, "its claim aud is not a string or a list of strings")
 
 
 def _seconds(claims: dict[str, Any], name: str) -> float:
     value = claims.get(name)
-    # bool is an int in Python, and NaN would win every comparison that decides about expiry.
+    # bool is an int in Python, and with NaN no comparison would find a token expired.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TokenError(TokenProblem.MALFORMED, f"its claim {name} is not a number")
     try:

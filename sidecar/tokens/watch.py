@@ -1,12 +1,12 @@
-"""Watches files through the kubelet's ``..data`` swap: the token, and others mounted the same way.
+"""Watches files in volumes that the kubelet updates by a rename of ``..data``: the token, and others.
 
-The kubelet writes a projected volume by renaming a symlink beside the file (Kubernetes, AtomicWriter):
+The kubelet writes a projected volume by renaming a symlink next to the file (Kubernetes, AtomicWriter):
 ``token -> ..data/token`` and ``..data -> ..2026_11_24_07_03_16.2555831559``. A watch on the file itself
-follows the old inode and hears nothing after the first swap, so the directory is watched. Events only make it
-quick: each file is read every few seconds whatever inotify says, because under gVisor there is none, under
-Kata it can come before the content, and a node has 128 instances per user.
+follows the old inode and gets no event after the first rename, so the directory is watched. Events only make the
+detection faster: each file is read every few seconds in any case, because gVisor has no inotify, under Kata an event
+can come before the content, and a node has 128 inotify instances per user.
 
-One thread of our own reads the files, never the event loop: a disk that hangs must not stop an answer.
+A separate thread reads the files, never the event loop: a disk that hangs must not delay an answer.
 """
 
 import contextlib
@@ -23,35 +23,31 @@ from watchdog.observers.api import BaseObserver
 
 from sidecar.clock import Clock
 from sidecar.errors import TokenError, TokenProblem
-from sidecar.limits import POLL_SECONDS, TOKEN_MAX_CHARS
+from sidecar.limits import CONTENT_MAX_BYTES, POLL_SECONDS, TOKEN_MAX_CHARS
 from sidecar.model import Token
 from sidecar.tokens import jwt
 
-__all__ = ("ContentReader", "FileWatcher", "Sink", "TokenReader", "read_token")
+__all__ = ("ContentReader", "FileWatcher", "TokenReader", "TokenReceiver", "read_token_file")
 
 
-class Sink(Protocol):
-    """Hears of the token; called from the watcher's thread."""
+class TokenReceiver(Protocol):
+    """Receives changes of the token; called from the watcher's thread."""
 
     def token_seen(self, token: Token) -> None:
-        """Take a token that differs from the one before, or is the first."""
+        """Process a token that is the first one, or differs from the previous one."""
 
-    def token_trouble(self, error: TokenError) -> None:
-        """Take why the file cannot be used; called once for each change of the reason."""
-
-
-# More than a ConfigMap can hold.
-_CONTENT_MAX_BYTES = 2_097_152
+    def token_unusable(self, error: TokenError) -> None:
+        """Process the reason why the file cannot be used; called once for each change of the reason."""
 
 
-def read_token(path: Path) -> bytes:
+def read_token_file(path: Path) -> bytes:
     """Return the whole content of the token file, opened once.
 
     Raises:
         TokenError: MISSING, UNREADABLE, NOT_A_FILE or TOO_LARGE.
     """
     try:
-        # O_NONBLOCK: a FIFO in place of the file must not hold the thread for ever.
+        # O_NONBLOCK: a FIFO in place of the file must not block the thread for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise TokenError(_problem_of(error)) from None
@@ -76,49 +72,54 @@ def _problem_of(error: OSError) -> TokenProblem:
 
 
 class TokenReader:
-    """Turns looks at the file into news: each token once, each problem once.
+    """Reads the token file and reports each token once and each problem once.
 
-    A problem never takes a token away. That it has expired is a problem too, and one that no file event tells of:
-    a kubelet that cannot reach the API server leaves the old file where it is.
+    After a problem the last token stays in use. An expired token is a problem too; no file event reports it, since a
+    kubelet that cannot reach the API server leaves the old file in place.
+
+    Args:
+        path: the token file.
+        receiver: receives tokens and problems.
+        clock: gives the time that expirations are compared with.
     """
 
-    def __init__(self, path: Path, sink: Sink, clock: Clock) -> None:
+    def __init__(self, path: Path, receiver: TokenReceiver, clock: Clock) -> None:
         self._path = path
-        self._sink = sink
+        self._receiver = receiver
         self._clock = clock
         self._content: bytes | None = None
         self._token: Token | None = None
         self._problem: TokenProblem | None = None
 
-    def look(self) -> None:
-        """Read the file now and tell the sink what is new, if anything."""
+    def check(self) -> None:
+        """Read the file now and report a change to the receiver."""
         try:
-            content = read_token(self._path)
+            content = read_token_file(self._path)
             if content != self._content:
-                self._token = jwt.parse(content)
+                self._token = jwt.parse_token(content)
                 self._content, self._problem = content, None
-                self._sink.token_seen(self._token)
+                self._receiver.token_seen(self._token)
         except TokenError as error:
-            self._tell(error)
+            self._report(error)
             return
         if self._token is not None and self._token.expires_at <= self._clock.now().wall:
-            self._tell(TokenError(TokenProblem.EXPIRED))
+            self._report(TokenError(TokenProblem.EXPIRED))
         else:
             self._problem = None
 
-    def _tell(self, error: TokenError) -> None:
+    def _report(self, error: TokenError) -> None:
         if error.problem is not self._problem:
             self._problem = error.problem
-            self._sink.token_trouble(error)
+            self._receiver.token_unusable(error)
 
 
 class ContentReader:
-    """Tells that a file is another than before; what is in it is for others to judge.
+    """Reports that the content of a file has changed; it does not interpret the content.
 
     Args:
-        path: the file; that it cannot be read counts as a content like any other.
-        changed: called from the watcher's thread; at the first look too, since the file may have changed after
-            whoever asks had read it.
+        path: the file; an error on reading counts as a content too.
+        changed: called from the watcher's thread; at the first check too, since the file may have changed since the
+            caller read it.
     """
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
@@ -126,11 +127,11 @@ class ContentReader:
         self._changed = changed
         self._seen: bytes | str | None = None
 
-    def look(self) -> None:
-        """Read the file now and tell whether it has changed."""
+    def check(self) -> None:
+        """Read the file now and call ``changed`` if its content is new."""
         try:
             with self._path.open("rb") as file:
-                content: bytes | str = file.read(_CONTENT_MAX_BYTES)
+                content: bytes | str = file.read(CONTENT_MAX_BYTES)
         except OSError as error:
             content = str(error.errno)
         if self._seen != content:
@@ -143,30 +144,30 @@ class _Waker(FileSystemEventHandler):
         self._wake = wake
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        # Our own reads come back as opened and closed events: waking for those would never end.
+        # The reads of this thread cause opened and closed events: waking for those would never end.
         if event.event_type not in {"opened", "closed_no_write"}:
             self._wake()
 
 
 class FileWatcher:
-    """Looks at each file when its directory changes, and every ``poll_seconds`` in any case.
+    """Checks each file when its directory changes, and every ``poll_seconds`` in any case.
 
     Args:
-        looks: what to call for each file, from this watcher's own thread.
-        mode: takes "" when file events work, else why not; polling goes on alone then.
+        checks: the function to call for each file, on the watcher's thread.
+        mode: called with "" when file events work, else with the reason; the files are then only polled.
         observer: makes a watchdog observer; ``None`` polls only.
-        poll_seconds: the longest time that a change stays unseen.
+        poll_seconds: the longest time until a change is noticed.
     """
 
     def __init__(
         self,
-        looks: Mapping[Path, Callable[[], None]],
+        checks: Mapping[Path, Callable[[], None]],
         mode: Callable[[str], None],
         observer: Callable[[], BaseObserver] | None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._looks = tuple(looks.values())
-        self._directories = tuple(dict.fromkeys(path.parent for path in looks))
+        self._checks = tuple(checks.values())
+        self._directories = tuple(dict.fromkeys(path.parent for path in checks))
         self._mode = mode
         self._make_observer = observer
         self._poll_seconds = poll_seconds
@@ -178,7 +179,7 @@ class FileWatcher:
         self._thread = threading.Thread(target=self._run, name="file-watcher", daemon=True)
 
     def start(self) -> None:
-        """Start watching; the first look happens at once, on the watcher's thread."""
+        """Start watching; the first check happens at once, on the watcher's thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -191,13 +192,13 @@ class FileWatcher:
         while not self._stopping:
             self._wake.clear()
             self._watch_directories()
-            for look in self._looks:
-                look()
+            for check in self._checks:
+                check()
             self._wake.wait(self._poll_seconds)
         self._unwatch()
 
     def _watch_directories(self) -> None:
-        """Have the directories watched that are there now: one that was replaced is another inode."""
+        """Watch the directories that exist now; a directory that was replaced is another inode."""
         if self._make_observer is None:
             return
         found = {}
@@ -215,7 +216,7 @@ class FileWatcher:
             self._observer.start()
         except (OSError, RuntimeError) as error:
             # EMFILE or ENOSPC: this node's inotify instances or watches are used up; RuntimeError: no thread.
-            # Trying again would fail again and fill the log: poll from here on.
+            # Another attempt would fail again and fill the log: only poll from here on.
             self._make_observer = self._observer = None
             number = error.errno if isinstance(error, OSError) else None
             self._mode(errno.errorcode.get(number or 0, "unavailable"))

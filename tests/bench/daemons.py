@@ -1,4 +1,4 @@
-"""Real daemons against a local world, as the sections of the measurement start and look at them."""
+"""Real daemons with a local world, for the sections of the benchmark."""
 
 import contextlib
 import json
@@ -16,12 +16,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from examples.local.process import PATIENCE_SECONDS, Sidecar
+from examples.local.process import TIMEOUT_SECONDS, Sidecar
 from examples.local.world import World
 from tests.quota.cgroup import ControlGroup, control_group
 
 __all__ = (
-    "Bench", "Context", "Crowd", "connections_of", "cores", "group", "memory_of", "no_group", "on_core", "settle",
+    "Bench",
+    "ClientProcess",
+    "Context",
+    "connections_of",
+    "cores",
+    "group",
+    "memory_of",
+    "no_group",
+    "on_core",
+    "settle",
     "until_served",
 )  # fmt: skip
 
@@ -31,37 +40,37 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Context:
-    """How a section measures.
+    """The settings of a section.
 
     Attributes:
-        rounds: how often each thing is measured; the rounds of what is compared are interleaved.
-        quick: whether to trade certainty for time.
-        folder: temporary.
-        tell: takes a line about the progress.
-        python: the interpreter that everything is started with.
+        rounds: the number of rounds; the rounds of compared figures are interleaved.
+        quick: whether to use short rounds, with less precision.
+        folder: a temporary directory.
+        report: receives a line about the progress.
+        python: the interpreter of the started programs.
     """
 
     rounds: int
     quick: bool
     folder: Path
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     python: str = sys.executable
 
     @property
     def slow_rounds(self) -> int:
-        """How often what takes seconds is measured."""
+        """The number of rounds of figures that take seconds."""
         return 1 if self.quick else min(self.rounds, 3)
 
 
 def cores() -> tuple[int, int]:
-    """Return the core of what is measured and that of what measures it; one and the same where there is but one."""
+    """Return the core of the measured program and the core of the clients; the same if there is only one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 
 
 @contextlib.contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Have what the calling thread starts in the block, threads and processes, run on this core."""
+    """Run the calling thread, and the threads and processes that it starts in the block, on this core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -71,14 +80,14 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def no_group() -> str:
-    """Return why no control group can be made here, "" where one can."""
+    """Return the reason why no control group can be created, or "" if one can."""
     writable = all(os.access(folder, os.W_OK) for folder in (_CGROUPS, *_CGROUPS.glob("cpu"), *_CGROUPS.glob("memory")))
     return "" if os.geteuid() == 0 and writable else "not measured: needs root and a writable /sys/fs/cgroup"
 
 
 @contextlib.contextmanager
 def group(name: str, cpus: float | None = None) -> Iterator[ControlGroup]:
-    """Make a control group for a block, with a quota of so many CPUs; only where ``no_group`` says nothing."""
+    """Create a control group for the block, with a quota of ``cpus`` CPUs; only if ``no_group`` returns ""."""
     with control_group(f"aws-oidc-sidecar-bench-{name}") as made:
         if cpus is not None:
             made.limit(cpus)
@@ -88,7 +97,7 @@ def group(name: str, cpus: float | None = None) -> Iterator[ControlGroup]:
 def memory_of(pid: int) -> tuple[int, int]:
     """Return RSS and PSS of a process in bytes.
 
-    PSS has of each page that processes share the part of one of them: it is lower while others run the same program.
+    PSS divides each shared page by the number of its processes: it is lower while others run the same program.
     """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kilobytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
@@ -96,15 +105,15 @@ def memory_of(pid: int) -> tuple[int, int]:
 
 
 def settle(sidecar: Sidecar) -> None:
-    """Wait until nothing is going on any more: no child, no connection, no file being written."""
+    """Wait until the daemon is idle: no child, no connection, no file being written."""
     while sidecar.children() or connections_of(sidecar):
         sidecar.wait(0.05)
-    # The files take a moment more; nothing tells of their end.
+    # The files take a moment more, and no event reports their end.
     time.sleep(0.3)
 
 
 def connections_of(sidecar: Sidecar) -> int:
-    """Return how many connections its endpoint has by the kernel's account; its own metric may be a second old."""
+    """Return the number of the endpoint's connections from the kernel; the daemon's metric may be a second old."""
     # Local address, remote address and state (Linux, Documentation/networking/proc_net_tcp): 01 is ESTABLISHED, 08
     # CLOSE_WAIT, which the peer has closed and the daemon has not.
     rows = (line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
@@ -112,24 +121,25 @@ def connections_of(sidecar: Sidecar) -> int:
 
 
 def until_served(sidecar: Sidecar) -> None:
-    """Ask until there are credentials.
+    """Send requests until the daemon serves credentials.
 
-    A request waits in a daemon that never held any for up to 0.4 s, so the answer comes when the set does, and asking
-    on costs next to nothing.
+    A request before the first credentials waits in the daemon for up to 0.4 s, so the response comes with the
+    credentials, and the repeated requests cost little.
 
     Raises:
-        TimeoutError: there are none.
+        TimeoutError: the daemon served no credentials within the timeout.
     """
-    deadline = time.perf_counter() + PATIENCE_SECONDS
+    deadline = time.perf_counter() + TIMEOUT_SECONDS
     while sidecar.get().status != 200:
         if time.perf_counter() > deadline:
             raise TimeoutError(f"no credentials:\n{''.join(sidecar.raw)}")
 
 
 def _runtime(python: str, folder: Path) -> str:
-    """Make an environment with what the image has and nothing else; return its interpreter.
+    """Create an environment with exactly the image's packages; return its interpreter.
 
-    structlog imports rich where it finds it, which the tests' own environment has: 6 MB and 40 ms that no pod pays.
+    structlog imports rich if it is installed, as it is in the tests' environment: 6 MB and 40 ms that a pod does not
+    have.
     """
     subprocess.run((python, "-m", "venv", "--without-pip", str(folder)), check=True)
     packages = next(folder.glob("lib/python*/site-packages"))
@@ -143,14 +153,14 @@ def _runtime(python: str, folder: Path) -> str:
 
 
 class Bench:
-    """Starts daemons against one local world, each with a runtime directory of its own.
+    """Starts daemons with one local world, each with its own runtime directory.
 
     Args:
-        world: has the tutorial's trust from now on.
-        context: says where the directories are.
+        world: the world; the tutorial's trust is set up in it.
+        context: has the directory of all files.
 
     Attributes:
-        python: an interpreter that finds what the image has and nothing else.
+        python: an interpreter with exactly the image's packages.
     """
 
     def __init__(self, world: World, context: Context) -> None:
@@ -163,7 +173,7 @@ class Bench:
     @classmethod
     @contextlib.contextmanager
     def ready(cls, context: Context) -> Iterator[tuple["Bench", Path]]:
-        """Have a local world for a block; gives its bench, and the path of a token that a kubelet keeps."""
+        """Run a local world for the block; yield its bench, and the path of a token file that a kubelet rotates."""
         with World() as world:
             world.reset()
             bench = cls(world, context)
@@ -176,7 +186,7 @@ class Bench:
 
     @contextlib.contextmanager
     def token(self) -> Iterator[Path]:
-        """Have a kubelet keep a token for a block; gives its path."""
+        """Run a kubelet for the block; yield the path of its token file."""
         folder = self.folder()
         with self.world.kubelet(folder) as kubelet:
             yield kubelet.path
@@ -186,13 +196,13 @@ class Bench:
     def daemon(
         self, token: Path, *, profiles: int = 1, port: int = 0, inside: ControlGroup | None = None
     ) -> Iterator[Sidecar]:
-        """Run a daemon for a block, on the core of what is measured; it has just been started when the block begins.
+        """Run a daemon for the block, on the core of the measured program; does not wait until it listens.
 
         Args:
             token: the token file.
-            profiles: how many; the first is ``default``, and all have the same role.
-            port: of the endpoint; 0 takes a free one.
-            inside: where it runs.
+            profiles: the number of profiles; the first is ``default``, and all have the same role.
+            port: the port of the endpoint; 0 for a free port.
+            inside: the control group that it runs in.
         """
         runtime = self.folder()
         (runtime / "state").mkdir()
@@ -225,69 +235,70 @@ class Bench:
             shutil.rmtree(runtime)
 
 
-class Crowd:
-    """Clients in a process of their own, on the core of what measures; from ``__enter__`` to ``__exit__``.
+class ClientProcess:
+    """Clients in a separate process, on the core of the clients; from ``__enter__`` to ``__exit__``.
 
-    Their work is then no part of what is measured, and their interpreter's lock not that of the local world.
+    Their CPU time is not part of the measured program, and they do not share the interpreter lock of the local world.
 
     Args:
-        python: its interpreter.
+        python: the interpreter of the process.
     """
 
     def __init__(self, python: str) -> None:
-        self._command = (python, "-m", "tests.bench.crowd")
+        self._command = (python, "-m", "tests.bench.clients")
 
     def __enter__(self) -> Self:
-        """Start the process; its clients come with its one order."""
+        """Start the process; its clients start with its one command."""
         with on_core(cores()[1]):
             self._process = subprocess.Popen(
                 self._command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
-        # Imports are over when it says so: what is asked for begins at once.
-        self._answer()
+        # The process writes a line after its imports, so the command starts at once.
+        self._result()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Have the connections closed and the process end."""
+        """Close the connections and end the process."""
         self._process.communicate()
 
-    def ask(self, sidecar: Sidecar, *, connections: int, requests: int, in_flight: int) -> dict[str, Any]:
-        """Ask on kept connections in turn, so many at a time; the connections stay open.
+    def send(self, sidecar: Sidecar, *, connections: int, requests: int, in_flight: int) -> dict[str, Any]:
+        """Send requests on kept connections in turn, ``in_flight`` at a time; the connections stay open.
 
         Returns:
-            ``statuses``: how many answers had each; ``seconds``: for all; ``p50`` and ``p99``: seconds of a request.
+            ``statuses``: the number of responses of each; ``seconds``: for all; ``p50`` and ``p99``: seconds of a
+            request.
 
         Raises:
-            RuntimeError: a connection ended, an answer did not come, or it was another than 200.
+            RuntimeError: a connection ended, a response did not come, or its status was not 200.
         """
-        result = self._order(sidecar, connections=connections, requests=requests, in_flight=in_flight)
+        result = self._command_result(sidecar, connections=connections, requests=requests, in_flight=in_flight)
         if result["statuses"] != {"200": requests}:
-            raise RuntimeError(f"asked {requests} times and got {result['statuses']}")
+            raise RuntimeError(f"sent {requests} requests and got the statuses {result['statuses']}")
         return result
 
     def arrive(self, sidecar: Sidecar, count: int) -> dict[str, Any]:
-        """Have so many clients begin at once, and each ask until it has credentials, with the pauses of an SDK.
+        """Start ``count`` clients at once; each sends requests until it has credentials, with the pauses of an SDK.
 
         Returns:
-            ``served``: how many have them; ``keys``: the different sets that they got; ``refused``: how often one
-            was closed or answered by what status instead; ``seconds``: until the last was served.
+            ``served``: the number of clients that got credentials; ``keys``: the different access key ids; ``refused``:
+            the number of other results, by status or "closed"; ``seconds``: until the last client was served.
 
         Raises:
-            RuntimeError: some never got any, or so many descriptors may not be open.
+            RuntimeError: a client got no credentials, or the limit of open files is too low.
         """
-        return self._order(sidecar, newcomers=count)
+        return self._command_result(sidecar, new_clients=count)
 
-    def _order(self, sidecar: Sidecar, **what: int) -> dict[str, Any]:
-        order = {"port": sidecar.port, "token": sidecar.auth_token} | what
+    def _command_result(self, sidecar: Sidecar, **members: int) -> dict[str, Any]:
+        command = {"port": sidecar.port, "token": sidecar.auth_token} | members
         stdin = cast("IO[str]", self._process.stdin)
-        stdin.write(json.dumps(order) + "\n")
+        stdin.write(json.dumps(command) + "\n")
         stdin.flush()
-        return self._answer()
+        return self._result()
 
-    def _answer(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(cast("IO[str]", self._process.stdout).readline() or "{}")
-        if not answer:
-            raise RuntimeError("the crowd failed; why is on standard error")
-        return answer
+    def _result(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(cast("IO[str]", self._process.stdout).readline() or "{}")
+        if not result:
+            raise RuntimeError("the client process failed; see standard error")
+        return result

@@ -1,4 +1,4 @@
-"""The credentials endpoint of a real daemon, every guard and metric on, beside Go's net/http and uvicorn."""
+"""The credentials endpoint of a real daemon, with all checks and metrics, compared with Go's net/http and uvicorn."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ __all__ = ("Point", "correctness", "measure", "rows_of")
 
 SECTION = "Endpoint"
 FULL = 0.95
-"""From this share on a core is full: a rate is the server's own where it was the server's core, and only there."""
+"""From this share on a core counts as full; a rate is a limit of the server only if the server's core was full."""
 _CHECK_SECONDS = 0.2
 
 
@@ -31,7 +31,9 @@ class _Load:
 
 
 _LOADS = (
-    _Load("1 kept", "kept", 1, "the kernel, which wakes the server and the client in turn; neither is ever busy"),
+    _Load(
+        "1 kept", "kept", 1, "the kernel, which wakes the server and the client in turn; neither uses its core fully"
+    ),
     _Load("32 kept", "kept", 32, "the CPU of one thread; latency is the queue of the other 31", bar=1.2),
     _Load("256 kept", "kept", 256, "the CPU of one thread; latency is the queue of the other 255"),
     _Load(
@@ -45,8 +47,8 @@ class Point:
     """One server under one load in one round.
 
     Attributes:
-        result: what the client saw.
-        cpu: the share of its core that the server took.
+        result: the result of the client.
+        cpu: the share of its core that the server used.
     """
 
     result: Result
@@ -54,12 +56,12 @@ class Point:
 
     @property
     def rate(self) -> float:
-        """Right answers in a second."""
+        """Right responses per second."""
         return self.result.answers / self.result.seconds
 
     @property
     def full_rate(self) -> float:
-        """The same for each second of the server's CPU: what it would be with a core that is full of nothing else."""
+        """Right responses per second of the server's CPU time: the rate with a full core."""
         return self.rate / self.cpu
 
 
@@ -67,11 +69,11 @@ def measure(context: Context) -> Iterator[Row]:
     """Yield the rows of this section.
 
     Raises:
-        RuntimeError: a server answers wrongly, or the client failed.
-        TimeoutError: the daemon did not do what it had to.
+        RuntimeError: a server sends wrong responses, or the client failed.
+        TimeoutError: the daemon did not start or refresh in time.
     """
     if len(set(cores())) == 1:
-        yield Row(SECTION, "requests/s", "not measured: the server and the client need a core each")
+        yield Row(SECTION, "requests/s", "not measured: needs two cores, one for the server and one for the client")
         return
     with contextlib.ExitStack() as stack:
         bench, token = stack.enter_context(Bench.ready(context))
@@ -88,7 +90,7 @@ def measure(context: Context) -> Iterator[Row]:
             yield from rows_of(load.what, by_name, fills=load.connections > 1, bar=load.bar, limit=load.limit)
         yield correctness(checked)
         for reason in absent:
-            yield Row(SECTION, "stands beside", "not measured", reason)
+            yield Row(SECTION, "comparison", "not measured", reason)
 
 
 def _rounds(context: Context, running: Sequence[Server]) -> dict[tuple[_Load, str], list[Point]]:
@@ -99,10 +101,12 @@ def _rounds(context: Context, running: Sequence[Server]) -> dict[tuple[_Load, st
             close = load.kind == "new"
             jobs[load, server.name] = (server.port, server.request(close=close), server.answer(close=close))
     for number in range(context.rounds + 1):
-        context.tell(f"endpoint, round {number} of {context.rounds}" if number else "endpoint, every answer checked")
+        context.report(
+            f"endpoint, round {number} of {context.rounds}" if number else "endpoint, check of the responses"
+        )
         seconds = _CHECK_SECONDS if number == 0 else 0.4 if context.quick else 1.5
         for load in _LOADS:
-            # Each server goes first in turn: what the machine does at a certain time of a round hits none of them more.
+            # Another server is the first in each round, so that a periodic disturbance does not affect one server more.
             for place in range(len(running)):
                 server = running[(place + number) % len(running)]
                 job = Job(load.kind, *jobs[load, server.name], load.connections, seconds)
@@ -122,33 +126,33 @@ def rows_of(
 
     Args:
         what: the load.
-        points: of each server by its name, round by round; ``ours`` is one.
-        fills: whether it fills the server's core.
-        bar: what has to be reached, as times Go's requests/s; None for nothing.
-        limit: what limits it.
+        points: the points of each server by its name, one for each round; one server is ``ours``.
+        fills: whether the load fills the server's core.
+        bar: the minimum ratio to Go's requests/s; None for no bar.
+        limit: what limits the figure.
     """
     beside = {name: series for name, series in points.items() if name != "ours"}
     ours = points["ours"]
     for name, series in beside.items():
         ratio, how = _ratio(ours, series, fills=fills)
-        judged = Bar(f">= {bar} x Go{how}", ratio >= bar) if bar is not None and name == "Go" else None
+        checked = Bar(f">= {bar} x Go{how}", ratio >= bar) if bar is not None and name == "Go" else None
         rate = f"{name} {_rate(series, fills=fills)}"
-        yield Row(SECTION, f"{what}: requests/s", _rate(ours, fills=fills), rate, ratio, judged, limit)
+        yield Row(SECTION, f"{what}: requests/s", _rate(ours, fills=fills), rate, ratio, checked, limit)
     if not beside:
         yield Row(SECTION, f"{what}: requests/s", _rate(ours, fills=fills), limit=limit)
     for name, series in beside.items() or (("", ()),):
         latency = f"{name} {_latency(series)}" if series else ""
         yield Row(SECTION, f"{what}: p50; p99", _latency(ours), latency)
-    told = "; ".join(f"{name} {_shares(series)}" for name, series in beside.items())
-    yield Row(SECTION, f"{what}: cores", _shares(ours), told)
+    others = "; ".join(f"{name} {_shares(series)}" for name, series in beside.items())
+    yield Row(SECTION, f"{what}: cores", _shares(ours), others)
 
 
 def _ratio(ours: Sequence[Point], beside: Sequence[Point], *, fills: bool) -> tuple[float, str]:
     ratio = _of(ours, "rate").median / _of(beside, "rate").median
     if not fills or min(_server(ours), _server(beside)) >= FULL:
         return ratio, ""
-    # Something else held one of them back, the client or whoever has business on this machine. What a second of their
-    # CPU gave tells more then, but not all: the worse of the two does not flatter.
+    # The client or another program on this machine slowed one of them down. Then the ratio per second of CPU time is
+    # more exact, but it is not complete: the lower of the two ratios is used, so that the result is not too good.
     return min(ratio, _of(ours, "full_rate").median / _of(beside, "full_rate").median), ", the lower of two ratios"
 
 
@@ -166,10 +170,10 @@ def _client(points: Sequence[Point]) -> float:
 
 def _rate(points: Sequence[Point], *, fills: bool) -> str:
     errors = sum(sum(point.result.errors.values()) for point in points)
-    told = f"{_of(points, 'rate')}{f' {errors} ERRORS' if errors else ''}"
+    rate = f"{_of(points, 'rate')}{f' {errors} ERRORS' if errors else ''}"
     if _client(points) >= FULL:
-        return f"{told} CLIENT-BOUND"
-    return f"{told} DISTURBED" if fills and _server(points) < FULL else told
+        return f"{rate} CLIENT-BOUND"
+    return f"{rate} DISTURBED" if fills and _server(points) < FULL else rate
 
 
 def _latency(points: Sequence[Point]) -> str:
@@ -182,17 +186,15 @@ def _shares(points: Sequence[Point]) -> str:
 
 
 def correctness(results: Sequence[Result]) -> Row:
-    """Return the row of all answers of the endpoint."""
+    """Return the row of all responses of the endpoint."""
     errors = {kind: sum(result.errors.get(kind, 0) for result in results) for kind in ("cut", "wrong", "late")}
     others = sum(sum(result.errors.values()) for result in results) - sum(errors.values())
     answers = sum(result.answers for result in results)
-    told = ", ".join(f"{count} {kind}" for kind, count in errors.items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in errors.items())
     return Row(
         SECTION,
-        "answers of all rounds, each compared whole",
-        f"{answers:,} right, {told}, {others} not connected",
-        bar=Bar(
-            "no connection with an unanswered request cut, no answer wrong", not others and not sum(errors.values())
-        ),
-        limit="nothing: one is a bug",
+        "responses of all rounds, each compared completely",
+        f"{answers:,} right, {counts}, {others} not connected",
+        bar=Bar("no connection closed before its response, no wrong response", not others and not sum(errors.values())),
+        limit="nothing: each error is a bug",
     )

@@ -1,4 +1,4 @@
-"""What load is to be offered, and what came of it."""
+"""The load that a client offers, and its result."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,19 +8,19 @@ __all__ = ("Job", "Result")
 
 @dataclass(frozen=True)
 class Job:
-    """What load to offer.
+    """The load to offer.
 
     Attributes:
-        kind: ``kept``: each connection asks again as soon as it is answered; ``new``: a new connection for each
-            request; ``paced``: requests are due at fixed times, whatever became of the earlier ones.
-        port: on 127.0.0.1.
-        request: its bytes, as Latin-1.
-        answer: the same of the answer that is right; a Date may differ.
-        connections: at once.
-        seconds: for how long; a paced job ends earlier where standard input does.
-        per_second: requests that are due, of a paced job.
-        renewals: how often the right answer may become another one with the same status.
-        patience_seconds: how long an answer may take beyond the end; one that takes longer is an error.
+        kind: ``kept``: each connection sends the next request after each response; ``new``: a new connection for each
+            request; ``paced``: requests are due at fixed times, independent of the responses.
+        port: the server's port on 127.0.0.1.
+        request: the bytes of the request, as Latin-1.
+        answer: the bytes of the right response, as Latin-1; its Date may differ.
+        connections: the number of connections at the same time.
+        seconds: the duration; a paced job ends earlier if standard input ends.
+        per_second: the requests per second of a paced job.
+        refreshes: how many times the right response may change to another with the same status.
+        timeout_seconds: the maximum time of a response after the end of the job; a later response is an error.
     """
 
     kind: Literal["kept", "new", "paced"]
@@ -30,24 +30,25 @@ class Job:
     connections: int
     seconds: float
     per_second: float = 0.0
-    renewals: int = 0
-    patience_seconds: float = 5.0
+    refreshes: int = 0
+    timeout_seconds: float = 5.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it.
+    """The result of a job.
 
     Attributes:
-        answers: that were right.
-        errors: what else came, by its kind: ``cut`` (closed or reset before the answer was whole), ``wrong``, ``late``,
-            or why there was no connection.
-        seconds: from the first request to the last answer.
-        p50_ms: of right answers, from when the request was sent, or was due; infinite without one.
-        p99_ms: the same.
-        worst_ms: the same.
-        cpu: the share of a core that the client took: from 0.95 on it is the client that was measured.
-        renewed: the last answer that took the place of the right one, "" for none.
+        answers: the number of right responses.
+        errors: the number of errors of each kind: ``cut`` (closed or reset before the end of the response), ``wrong``,
+            ``late``, or the name of the errno of connect.
+        seconds: from the first request to the last response.
+        p50_ms: the median latency of right responses, from the time when the request was sent or due; infinite
+            without a right response.
+        p99_ms: the 99th percentile of the same.
+        worst_ms: the maximum of the same.
+        cpu: the share of a core that the client used: from 0.95 on the client limited the result.
+        refreshed: the last response that replaced the right one, "" if there was none.
     """
 
     answers: int
@@ -57,4 +58,4 @@ class Result:
     p99_ms: float
     worst_ms: float
     cpu: float
-    renewed: str
+    refreshed: str

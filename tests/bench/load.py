@@ -1,10 +1,10 @@
-"""Offers load to an HTTP server and looks at every byte that comes back.
+"""Offers load to an HTTP server, and compares each byte of the responses.
 
-Run as a program it takes a ``Job`` as one line of JSON on standard input, does it, and prints a ``Result`` as one.
+As a program it reads a ``Job`` as one line of JSON from standard input, runs it, and prints a ``Result`` as JSON.
 
-Only what is byte for byte the expected answer counts, so no server looks good by being wrong: an answer that is cut,
-short, long or another one is an error and costs its connection. The comparison takes 20 ns of the 7 us that a request
-costs here, so it is made in timed rounds too. A connection has one request in flight at most.
+Only responses that are equal to the expected one count, so a server does not seem fast because it is wrong: a response
+that is cut, too short, too long or different is an error, and its connection is closed. The comparison takes 20 ns of
+the 7 us that a request takes here, so it is also made in timed rounds. A connection has at most one request in flight.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from array import array
 from collections import Counter, deque
 from typing import Final
 
+from tests.bench.compare import Expected, is_short
 from tests.bench.job import Job, Result
-from tests.bench.verdict import Judge, is_short
 
-# SO_LINGER of 0: a connection that was read to its end is reset. A FIN costs this side a tenth of a whole new
-# connection more, and leaves one of the kernel's entries for TIME_WAIT, which seconds of this would use up.
+# SO_LINGER of 0: a connection that was read to its end is reset. A FIN costs the client a tenth of a new connection
+# more, and leaves a TIME_WAIT entry in the kernel; a load of some seconds would use up the entries.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -33,7 +33,7 @@ class _Client:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._request = job.request.encode("latin-1")
-        self._judge = Judge(job.answer.encode("latin-1"), job.renewals)
+        self._expected = Expected(job.answer.encode("latin-1"), job.refreshes)
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._asked: dict[int, int] = {}  # when, of each unanswered request
@@ -55,19 +55,19 @@ class _Client:
         took = sorted(self._took)
         p50, p99, worst = (took[int(part * (len(took) - 1))] / 1e6 if took else float("inf") for part in (0.5, 0.99, 1))
         errors = {kind: count for kind, count in self._errors.items() if kind and count}
-        renewed = self._judge.renewed.decode("latin-1")
-        return Result(len(took), errors, elapsed / 1e9, p50, p99, worst, cpu / elapsed, renewed)
+        refreshed = self._expected.refreshed.decode("latin-1")
+        return Result(len(took), errors, elapsed / 1e9, p50, p99, worst, cpu / elapsed, refreshed)
 
     def _kept(self, end: int) -> None:
         clock, wait, note = time.perf_counter_ns, self._poll.poll, self._took.append
-        patience = self._job.patience_seconds
+        timeout = self._job.timeout_seconds
         sockets, asked, parts, request = self._sockets, self._asked, self._parts, self._request
-        # One byte more than is right, so that a longer answer does not look right.
-        expected, size = self._judge.expected, len(self._judge.expected) + 1
+        # One byte more than expected, so that a longer response is not equal.
+        expected, size = self._expected.expected, len(self._expected.expected) + 1
         self._ask_free(clock())
         while asked:
-            ready = wait(patience)
-            if not ready or clock() > end + patience * 1e9:
+            ready = wait(timeout)
+            if not ready or clock() > end + timeout * 1e9:
                 break
             for number, _ in ready:
                 try:
@@ -88,18 +88,18 @@ class _Client:
                         self._free.append(number)
                 else:
                     self._take(number, data, now)
-                    expected = self._judge.expected
+                    expected = self._expected.expected
                     if now < end:
                         self._ask_free(now)
         self._errors["late"] += len(asked)
 
     def _new(self, end: int) -> None:
-        clock, patience = time.perf_counter_ns, self._job.patience_seconds
+        clock, timeout = time.perf_counter_ns, self._job.timeout_seconds
         for _ in range(self._job.connections):
             self._begin(clock())
         while self._asked:
-            ready = self._poll.poll(patience)
-            if not ready or clock() > end + patience * 1e9:
+            ready = self._poll.poll(timeout)
+            if not ready or clock() > end + timeout * 1e9:
                 break
             for number, events in ready:
                 try:
@@ -111,7 +111,7 @@ class _Client:
                     if data:
                         self._parts[number] += data
                         continue
-                    error = self._judge.error(self._parts[number])
+                    error = self._expected.error(self._parts[number])
                 except OSError:
                     error = "cut"
                 now = clock()
@@ -135,9 +135,9 @@ class _Client:
                 due.append(comes)
                 comes += gap
             while due and self._free:
-                # From when it was due: a server that stalls must not be spared the requests that could not be sent.
+                # From the due time, so that requests that a stalled server delays have their full latency.
                 self._ask(self._free.popleft(), due.popleft())
-            wait = self._job.patience_seconds if now >= end else (comes - now) / 1e9
+            wait = self._job.timeout_seconds if now >= end else (comes - now) / 1e9
             if now >= end and (not self._asked or now > end + wait * 1e9):
                 break
             for number, _ in self._poll.poll(max(0.0, wait)):
@@ -158,7 +158,7 @@ class _Client:
             return
         events = select.EPOLLIN
         try:
-            # On loopback the connection is there when connect returns, unless the backlog is full.
+            # On loopback the connection is established when connect returns, unless the backlog is full.
             sock.send(self._request)
         except BlockingIOError:
             events = select.EPOLLOUT
@@ -172,11 +172,11 @@ class _Client:
 
     def _connect(self) -> None:
         try:
-            sock = socket.create_connection(("127.0.0.1", self._job.port), self._job.patience_seconds)
+            sock = socket.create_connection(("127.0.0.1", self._job.port), self._job.timeout_seconds)
         except OSError as error:
             self._errors[errno.errorcode.get(error.errno or 0, "no connection")] += 1
             return
-        sock.setblocking(False)  # noqa: FBT003 - the name of the method says what it is
+        sock.setblocking(False)  # noqa: FBT003 - the method's name explains the argument
         self._sockets[sock.fileno()] = sock
         self._free.append(sock.fileno())
         self._poll.register(sock, select.EPOLLIN)
@@ -199,21 +199,21 @@ class _Client:
             return b""
 
     def _expect_end(self, sock: socket.socket) -> None:
-        # Who answers without being asked has been early before: his rate means nothing.
-        sock.settimeout(self._job.patience_seconds)
+        # A server that sends a response without a request may have sent earlier ones too soon: its rate is not valid.
+        sock.settimeout(self._job.timeout_seconds)
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_WR)
             self._errors["wrong"] += sock.recv(1) != b""
 
     def _take(self, number: int, data: bytes, now: int) -> None:
-        # What is not simply the expected answer in one piece.
+        # Data that is not the expected response in one piece.
         whole = self._parts.pop(number, b"") + data
         if number not in self._asked:
-            # An end is no error yet, it is one when a request meets it; bytes that nobody asked for are.
+            # A closed connection without a request is no error; bytes without a request are an error.
             self._replace(number, "wrong" if data else "")
         elif data and is_short(whole):
             self._parts[number] = whole
-        elif error := self._judge.error(whole) if data else "cut":
+        elif error := self._expected.error(whole) if data else "cut":
             self._replace(number, error)
         else:
             self._took.append(now - self._asked.pop(number))
@@ -229,6 +229,6 @@ class _Client:
 
 
 if __name__ == "__main__":
-    gc.disable()  # nothing here makes cycles, and a pause would be told as the server's
+    gc.disable()  # the client makes no reference cycles, and a pause would count as the server's latency
     result = _Client(Job(**json.loads(sys.stdin.readline()))).run()
     sys.stdout.write(json.dumps(dataclasses.asdict(result)) + "\n")

@@ -1,4 +1,4 @@
-"""On what the measurement ran, and how much others took of it meanwhile."""
+"""The machine of the measurement, and the share of it that other programs used meanwhile."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _PACKAGES = ("httptools", "uvicorn", "boto3")
 
 
 def machine() -> str:
-    """Return the processor, the cores that may be used, the memory and the kernel."""
+    """Return the processor, the number of usable cores, the memory and the kernel."""
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     kilobytes = int(Path("/proc/meminfo").read_text().split()[1])
     processor = model[1] if model else platform.machine()
@@ -24,35 +24,35 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Return what was measured and what stood beside it, with versions."""
-    told = [f"Python {platform.python_version()}"]
+    """Return the versions of Python, of packages and of Go."""
+    found = [f"Python {platform.python_version()}"]
     for name in _PACKAGES:
         try:
-            told.append(f"{name} {version(name)}")
+            found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            told.append(f"{name} not installed")
+            found.append(f"{name} not installed")
     if shutil.which("go") is None:
-        return ", ".join((*told, "Go not on PATH"))
+        return ", ".join((*found, "Go not on PATH"))
     out = subprocess.run(("go", "env", "GOVERSION"), capture_output=True, text=True, check=True).stdout
-    return ", ".join((*told, f"Go {out.strip().removeprefix('go')}"))
+    return ", ".join((*found, f"Go {out.strip().removeprefix('go')}"))
 
 
 class Disturbance:
-    """What others did to the machine from the construction on."""
+    """The CPU time that other programs used since the construction."""
 
     def __init__(self) -> None:
         self._before = _ticks()
 
     def __str__(self) -> str:
-        """Return how much of the cores others had: other programs, and a hypervisor's other guests."""
+        """Return the share of the cores that other programs, and a hypervisor's other guests, used."""
         total, busy, stolen = (now - before for now, before in zip(_ticks(), self._before, strict=True))
-        # The two come from different files, so a machine that did nothing else can seem to have done less.
+        # The values come from different files, so the difference can be slightly negative on an idle machine.
         shares = (max(part, 0) / max(total, 1) for part in (busy, stolen))
-        return "others had {:.0%} of the cores meanwhile, a hypervisor {:.1%}".format(*shares)
+        return "other programs used {:.0%} of the cores meanwhile, a hypervisor {:.1%}".format(*shares)
 
 
 def _ticks() -> tuple[float, float, float]:
-    # proc_stat(5): user nice system idle iowait irq softirq steal; what comes after is counted in these too.
+    # proc_stat(5): user nice system idle iowait irq softirq steal; the later fields are included in these.
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     own = sum(usage.ru_utime + usage.ru_stime for usage in usages) * os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""The load's side that runs in the measurement's own process: starts the client where it does not disturb."""
+"""Starts the client of a load in another process, on the core of the clients."""
 
 import dataclasses
 import json
@@ -14,20 +14,20 @@ __all__ = ("Load", "offer")
 
 _ROOT = Path(__file__).parent.parent.parent
 _MARGIN_SECONDS = 30.0
-"""Beyond what a job may take: what has hung by then is not told from a result."""
+"""Added to the maximum duration of a job; after this time the client counts as hung."""
 
 
 class Load:
-    """A job that a process of its own has begun, on the core of what measures.
+    """A job that runs in a client process, on the core of the clients.
 
     Args:
-        job: what it does.
-        python: its interpreter.
+        job: the job.
+        python: the interpreter of the client process.
     """
 
     def __init__(self, job: Job, python: str = sys.executable) -> None:
-        self._seconds = job.seconds + 2 * job.patience_seconds + _MARGIN_SECONDS
-        # By pipe: the auth token is in the request, and arguments are for everybody to read.
+        self._seconds = job.seconds + 2 * job.timeout_seconds + _MARGIN_SECONDS
+        # By pipe: the auth token is in the request, and all users can read a process's arguments.
         with on_core(cores()[1]):
             self._process = subprocess.Popen(
                 (python, "-m", "tests.bench.load"), cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -37,10 +37,10 @@ class Load:
         stdin.flush()
 
     def result(self) -> Result:
-        """End a paced job, or wait for the end of another one.
+        """End a paced job, or wait for the end of another job; return its result.
 
         Raises:
-            RuntimeError: the client has failed; its reason is on standard error.
+            RuntimeError: the client failed; its error is on standard error.
             subprocess.TimeoutExpired: it did not end.
         """
         try:
@@ -48,15 +48,15 @@ class Load:
         finally:
             self._process.kill()
         if self._process.returncode:
-            raise RuntimeError(f"the client of the load ended with {self._process.returncode}")
+            raise RuntimeError(f"the client ended with status {self._process.returncode}; see standard error")
         return Result(**json.loads(output))
 
 
 def offer(job: Job, python: str = sys.executable) -> Result:
-    """Do a job.
+    """Run a job, and return its result.
 
     Raises:
-        RuntimeError: the client has failed; its reason is on standard error.
+        RuntimeError: the client failed; its error is on standard error.
         subprocess.TimeoutExpired: it did not end.
     """
     return Load(job, python).result()

@@ -1,4 +1,4 @@
-// What stands beside the endpoint: Go's net/http with one credential, as short as it can be.
+// A minimal server to compare with the endpoint: Go's net/http with one credential.
 //
 // Reads two lines, the token and the body, and prints the port. Ends with its standard input.
 package main

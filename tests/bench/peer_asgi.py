@@ -1,4 +1,4 @@
-"""What stands beside the endpoint: uvicorn with httptools and one credential, as short as it can be.
+"""A minimal server to compare with the endpoint: uvicorn with httptools and one credential.
 
 Reads two lines, the token and the body, and prints the port. Ends with its standard input.
 """
@@ -18,7 +18,7 @@ Message = dict[str, Any]
 
 def main() -> None:
     token, body = (sys.stdin.readline().rstrip("\n").encode() for _ in range(2))
-    # With its protocol named, or asyncio does not see that it is TCP and leaves Nagle's algorithm on: 40 ms an answer.
+    # Without IPPROTO_TCP asyncio does not detect TCP and does not disable Nagle's algorithm: 40 ms for each response.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     sock.listen(1_024)
@@ -29,14 +29,14 @@ def main() -> None:
         (b"cache-control", b"no-store"),
     ]
     start = {"type": "http.response.start", "status": 200, "headers": fields}
-    refusal = {"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"0")]}
+    forbidden = {"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"0")]}
 
     async def application(
         scope: Message, _receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         headers = dict(scope["headers"])
         good = hmac.compare_digest(headers.get(b"authorization", b""), token) and headers.get(b"host") == host
-        await send(start if good else refusal)
+        await send(start if good else forbidden)
         await send({"type": "http.response.body", "body": body if good else b""})
 
     config = uvicorn.Config(

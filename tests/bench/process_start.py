@@ -1,4 +1,4 @@
-"""What a process costs that starts, gets credentials and ends; and how soon a daemon that starts has them."""
+"""The time of a process that starts, gets credentials and ends; and the time until a started daemon serves them."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sidecar
-from examples.local.process import PATIENCE_SECONDS, Sidecar
+from examples.local.process import TIMEOUT_SECONDS, Sidecar
 from tests.bench.daemons import Bench, Context, cores, group, no_group, on_core, settle, until_served
 from tests.bench.rows import Bar, Row, Sample
 from tests.quota.cgroup import ControlGroup
@@ -24,10 +24,10 @@ _SHIM = Path(sidecar.__file__).with_name("shim.py")
 _SHIM_MAX_RATIO = 2.5
 _FIRST_MAX_RATIO = 2.0
 _QUOTA = 0.1
-# What takes 10 to 20 ms is measured so often in each round: a single one may meet a busy moment of the machine.
+# Commands of 10 to 20 ms are measured this many times in each round, because the machine may be busy at one of them.
 _SHORT_ROUNDS = 5
-# Between two attempts at a port that nobody listens on yet: short beside what is measured, long beside what it costs.
-_KNOCK_SECONDS = 0.001
+# Between two attempts at a closed port: short compared with the measured time, long compared with the attempt.
+_CONNECT_PAUSE_SECONDS = 0.001
 _EXCHANGE = """
 import sys, boto3, botocore, botocore.config
 unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED)
@@ -44,10 +44,10 @@ class Command:
     """A program to run from its start to its end.
 
     Attributes:
-        name: for people.
+        name: the name in the table.
         words: the program's path and its arguments.
         environment: all of its variables.
-        right: judges what it printed.
+        right: returns whether the output is right.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Command:
 
 
 class WrongOutputError(Exception):
-    """A command that was timed did something else than what it is timed for."""
+    """A timed command failed or printed something wrong."""
 
 
 def measure(context: Context) -> Iterator[Row]:
@@ -65,7 +65,7 @@ def measure(context: Context) -> Iterator[Row]:
 
     Raises:
         WrongOutputError: a command failed, or printed other credentials than the daemon's.
-        TimeoutError: a daemon did not do what it had to.
+        TimeoutError: a daemon did not start or refresh in time.
     """
     with Bench.ready(context) as (bench, token):
         yield from _processes(context, bench, token)
@@ -75,16 +75,16 @@ def measure(context: Context) -> Iterator[Row]:
 
 def _processes(context: Context, bench: Bench, token: Path) -> Iterator[Row]:
     with bench.daemon(token) as daemon:
-        daemon.wait_for("credentials_renewed")
+        daemon.wait_for("credentials_refreshed")
         settle(daemon)
         short = _short_commands(context, daemon)
         long = _long_commands(context, bench, daemon, token)
         took: dict[str, list[float]] = {command.name: [] for command in (*short, *long)}
         for command in (*short, *long):
-            # Not counted: what lies on the disk gets into memory.
+            # Not counted: it loads files into the page cache.
             timed(command)
         for number in range(context.rounds):
-            context.tell(f"processes, round {number + 1}")
+            context.report(f"processes, round {number + 1}")
             for command in short * _SHORT_ROUNDS + long:
                 took[command.name].append(timed(command) * 1e3)
     bare, shim, cat, listed, exchange = (Sample(values, "ms") for values in took.values())
@@ -125,7 +125,7 @@ def _long_commands(context: Context, bench: Bench, daemon: Sidecar, token: Path)
     arguments = ("--no-sign-request", "--endpoint-url", bench.world.aws.url, "--output", "json")
     named = ("--role-arn", bench.role_arn, "--role-session-name", "bench", "--web-identity-token", f"file://{token}")
     return [
-        # Version 1 of the CLI, which is what PyPI has, lacks export-credentials: this one fetches as that does.
+        # Version 1 of the CLI, which is on PyPI, has no export-credentials; this command gets credentials the same way.
         Command(
             "aws configure list, by the same endpoint",
             (aws, "configure", "list"),
@@ -149,7 +149,7 @@ def _program(name: str) -> str:
 
 
 def _aws_environment(bench: Bench) -> dict[str, str]:
-    # No file and no endpoint of this machine may have a say, and nobody waits for a metadata service.
+    # No file and no endpoint of this machine is used, and no time is spent on a metadata service.
     return {
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
@@ -159,13 +159,13 @@ def _aws_environment(bench: Bench) -> dict[str, str]:
 
 
 def is_process_output(output: bytes, answer: Mapping[str, Any]) -> bool:
-    """Return whether a credential process printed the set that the endpoint answered with."""
+    """Return whether a credential process printed the credentials of the endpoint's response."""
     try:
         printed = json.loads(output)
     except ValueError:
         return False
     fields = {"AccessKeyId": "AccessKeyId", "SecretAccessKey": "SecretAccessKey", "SessionToken": "Token"}
-    right = {"Version": 1} | {there: answer[here] for there, here in fields.items()}
+    right = {"Version": 1} | {printed_name: answer[name] for printed_name, name in fields.items()}
     return isinstance(printed, dict) and right.items() <= printed.items()
 
 
@@ -174,14 +174,14 @@ def _is_new_key(key: str, answer: Mapping[str, Any]) -> bool:
 
 
 def timed(command: Command) -> float:
-    """Run a command on the core of what is measured; return the seconds from before its start until it was reaped.
+    """Run a command on the core of the measured program; return the seconds from before its start until its end.
 
     Raises:
         WrongOutputError: it failed, or its output is not right.
     """
     with on_core(cores()[0]):
         began = time.perf_counter()
-        # No directory, no session, no descriptors to close: posix_spawn does it, as cheaply as an SDK in C does.
+        # Without cwd, a new session and closing descriptors, subprocess uses posix_spawn, as fast as an SDK in C.
         done = subprocess.run(
             command.words,
             env=command.environment,
@@ -193,7 +193,8 @@ def timed(command: Command) -> float:
         )
         seconds = time.perf_counter() - began
     if done.returncode or not command.right(done.stdout):
-        raise WrongOutputError(f"{command.name} ended with {done.returncode} and {len(done.stdout)} bytes of output")
+        size = len(done.stdout)
+        raise WrongOutputError(f"{command.name} ended with status {done.returncode} and {size} bytes of wrong output")
     return seconds
 
 
@@ -207,7 +208,7 @@ def _first(context: Context, bench: Bench, token: Path) -> Row:
         f"boto3 alone, from its start to its end: {bare}",
         ratio,
         Bar(f"<= {_FIRST_MAX_RATIO:.0f} x boto3 alone", ratio <= _FIRST_MAX_RATIO),
-        "imports: our own, and then boto3 in the worker",
+        "imports: the daemon's, and then boto3 in the worker",
     )
 
 
@@ -234,7 +235,7 @@ def _interleaved(
     )
     served, bare = [], []
     for number in range(rounds):
-        context.tell(f"first credentials{'' if inside is None else ' under a quota'}, round {number + 1}")
+        context.report(f"first credentials{'' if inside is None else ' under a quota'}, round {number + 1}")
         bare.append(timed(command))
         served.append(_first_served(bench, token, inside))
     return Sample(served, "s"), Sample(bare, "s")
@@ -244,10 +245,10 @@ def _first_served(bench: Bench, token: Path, inside: ControlGroup | None) -> flo
     port = _free_port()
     began = time.perf_counter()
     with bench.daemon(token, port=port, inside=inside) as daemon:
-        while not _answers(port):
-            if time.perf_counter() - began > PATIENCE_SECONDS:
-                raise TimeoutError(f"nobody listens:\n{''.join(daemon.raw)}")
-            time.sleep(_KNOCK_SECONDS)
+        while not _listens(port):
+            if time.perf_counter() - began > TIMEOUT_SECONDS:
+                raise TimeoutError(f"the daemon does not listen:\n{''.join(daemon.raw)}")
+            time.sleep(_CONNECT_PAUSE_SECONDS)
         until_served(daemon)
         return time.perf_counter() - began
 
@@ -259,7 +260,7 @@ def _free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
+def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         return True
     return False

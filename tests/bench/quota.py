@@ -1,4 +1,4 @@
-"""The endpoint where the container may have a tenth of a CPU, while five profiles are exchanged in one child."""
+"""The endpoint with a CPU quota of 0.1, while five profiles are exchanged in one worker process."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _PROFILES = 5
 _CONNECTIONS = 8
 _PER_SECOND = 200.0
 _WORST_MS = 1_000.0
-# An exchange that takes longer than this has failed.
+# An exchange that takes longer counts as failed.
 _MAX_SECONDS = 60.0
 _AROUND_SECONDS = 0.3
 
@@ -28,8 +28,8 @@ def measure(context: Context) -> Iterator[Row]:
     """Yield the rows of this section.
 
     Raises:
-        RuntimeError: the endpoint answers with what it should not, or the client failed.
-        TimeoutError: the daemon did not do what it had to.
+        RuntimeError: the endpoint sends a wrong response, or the client failed.
+        TimeoutError: the daemon did not start or refresh in time.
     """
     if no_group():
         yield Row(SECTION, "200 requests/s during an exchange of five profiles", no_group())
@@ -39,17 +39,17 @@ def measure(context: Context) -> Iterator[Row]:
         Bench.ready(context) as (bench, token),
         bench.daemon(token, profiles=_PROFILES, inside=inside) as sidecar,
     ):
-        context.tell("endpoint under a quota, first credentials")
-        sidecar.wait_for("credentials_renewed", _PROFILES)
+        context.report("endpoint under a quota, first credentials")
+        sidecar.wait_for("credentials_refreshed", _PROFILES)
         results = [_exchange(context, sidecar) for _ in range(context.slow_rounds)]
     yield row_of(results)
 
 
 def _exchange(context: Context, sidecar: Sidecar) -> Result:
-    context.tell("endpoint under a quota, five profiles renew")
+    context.report("endpoint under a quota, five profiles refresh")
     while sidecar.children():
         sidecar.wait(0.1)
-    before = sidecar.count("credentials_renewed")
+    before = sidecar.count("credentials_refreshed")
     server = servers.ours(sidecar)
     job = Job(
         "paced",
@@ -59,18 +59,18 @@ def _exchange(context: Context, sidecar: Sidecar) -> Result:
         _CONNECTIONS,
         _MAX_SECONDS,
         _PER_SECOND,
-        renewals=1,
+        refreshes=1,
     )
     load = Load(job, context.python)
     time.sleep(_AROUND_SECONDS)
     os.kill(sidecar.process.pid, signal.SIGHUP)
-    sidecar.wait_for("credentials_renewed", before + _PROFILES)
+    sidecar.wait_for("credentials_refreshed", before + _PROFILES)
     while sidecar.children():
         sidecar.wait(0.1)
     time.sleep(_AROUND_SECONDS)
     result = load.result()
-    if result.renewed != servers.ours(sidecar).answer(close=False):
-        raise RuntimeError("the endpoint did not change from the old set to the one that the exchange has brought")
+    if result.refreshed != servers.ours(sidecar).answer(close=False):
+        raise RuntimeError("the endpoint did not replace the credentials by those of the exchange")
     return result
 
 
@@ -84,7 +84,7 @@ def row_of(results: list[Result]) -> Row:
     return Row(
         SECTION,
         "200 requests/s during an exchange of five profiles",
-        f"p50 {p50}, p99 {p99}, worst {worst}; {answers:,} answers, {errors} errors",
-        bar=Bar("no error, no answer over 1 s", not errors and max(worst.values) <= _WORST_MS),
-        limit="the quota: it stops the whole container for most of each 100 ms while the child runs",
+        f"p50 {p50}, p99 {p99}, worst {worst}; {answers:,} responses, {errors} errors",
+        bar=Bar("no error, no response over 1 s", not errors and max(worst.values) <= _WORST_MS),
+        limit="the quota: it stops all processes of the container for most of each 100 ms while the worker runs",
     )

@@ -1,4 +1,4 @@
-"""What a measurement becomes: one row of the table."""
+"""The rows of the table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ __all__ = ("Bar", "Row", "Sample")
 
 @dataclass(frozen=True)
 class Sample:
-    """The same thing measured in several rounds.
+    """The same figure, measured in several rounds.
 
     Attributes:
         values: one for each round, in ``unit``.
@@ -21,11 +21,11 @@ class Sample:
 
     @property
     def median(self) -> float:
-        """Half of the rounds were above."""
+        """The median of the rounds."""
         return median(self.values)
 
     def __str__(self) -> str:
-        """Return the median and, behind it, the least and the greatest round."""
+        """Return the median, followed by the minimum and the maximum."""
         texts = [f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in _ends(self)]
         return (
             f"{texts[0]} {self.unit} ({texts[1]} to {texts[2]})" if len(self.values) > 1 else f"{texts[0]} {self.unit}"
@@ -34,11 +34,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Bar:
-    """What a row has to reach.
+    """The limit of a row's figure.
 
     Attributes:
-        text: as people read it, such as ">= 1.2 x Go".
-        met: whether this run did.
+        text: the limit for people, such as ">= 1.2 x Go".
+        met: whether this run met it.
     """
 
     text: str
@@ -50,12 +50,12 @@ class Row:
     """One line of the table.
 
     Attributes:
-        section: a heading; rows of one section stand together.
+        section: the heading that the row belongs to.
         what: what was measured.
         ours: the figure, or the reason why there is none.
-        beside: the figure of what stands beside it, with its name; "" for nothing.
-        ratio: ours divided by that, or as the bar has it; None without one.
-        bar: None where no bar is set.
+        beside: the compared figures, with their names; "" for none.
+        ratio: `ours` divided by the compared figure, or the ratio of the bar; None without one.
+        bar: the bar; None if there is none.
         limit: what limits this figure, one short clause, for docs/performance.md.
     """
 

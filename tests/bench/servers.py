@@ -1,4 +1,4 @@
-"""The endpoint of a real daemon, and the servers that stand beside it."""
+"""The endpoint of a real daemon, and the servers that it is compared with."""
 
 import contextlib
 import http.client
@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import IO, cast
 
 from examples.local.process import Sidecar
+from tests.bench.compare import is_short
 from tests.bench.daemons import Context, cores, on_core
-from tests.bench.verdict import is_short
 
 __all__ = ("Server", "go", "ours", "uvicorn")
 
 _HERE = Path(__file__).parent
 _TARGET = "/v1/credentials/default"
-# The names that botocore calls the fields of a credential process by, and of a container endpoint.
+# botocore's names of the fields of a credential process, and of a container endpoint.
 _FIELDS = {"AccessKeyId": "AccessKeyId", "SecretAccessKey": "SecretAccessKey", "SessionToken": "Token"}
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is running on a core of its own.
+    """A server that runs on one core.
 
     Attributes:
-        name: as the table calls it.
-        pid: its process.
-        port: on 127.0.0.1.
-        token: the Authorization that it wants.
-        body: what it has to answer.
+        name: the name in the table.
+        pid: its process id.
+        port: its port on 127.0.0.1.
+        token: the Authorization that it requires.
+        body: the body of its responses.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Server:
     body: bytes = field(repr=False)
 
     def request(self, *, close: bool) -> str:
-        """Return the request that botocore sends, or the same for a connection that ends with it."""
+        """Return the request that botocore sends; with `close`, also `Connection: close`."""
         lines = [
             f"GET {_TARGET} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
@@ -57,25 +57,25 @@ class Server:
         return "\r\n".join(lines) + "\r\n\r\n"
 
     def answer(self, *, close: bool) -> str:
-        """Return every byte of the answer, once it is proven right as a client understands it.
+        """Check the response with an HTTP client, and return its bytes.
 
         Raises:
-            RuntimeError: it is not.
-            OSError: there is none.
+            RuntimeError: the response is wrong.
+            OSError: there is no response.
         """
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
             sock.sendall(self.request(close=close).encode())
             raw = b""
             while is_short(raw) and (part := sock.recv(65_536)):
                 raw += part
-        told = self._ask(self.token)
-        if told != (200, str(len(self.body)), self.body) or not raw.endswith(b"\r\n\r\n" + self.body):
-            raise RuntimeError(f"{self.name} answers wrongly: status {told[0]}, length {told[1]}")
-        if self._ask("x" * len(self.token))[0] == 200:
-            raise RuntimeError(f"{self.name} does not look at the token: it is no match")
+        parsed = self._get(self.token)
+        if parsed != (200, str(len(self.body)), self.body) or not raw.endswith(b"\r\n\r\n" + self.body):
+            raise RuntimeError(f"{self.name} sends a wrong response: status {parsed[0]}, length {parsed[1]}")
+        if self._get("x" * len(self.token))[0] == 200:
+            raise RuntimeError(f"{self.name} does not check the token, so it cannot be compared")
         return raw.decode("latin-1")
 
-    def _ask(self, token: str) -> tuple[int, str | None, bytes]:
+    def _get(self, token: str) -> tuple[int, str | None, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", _TARGET, headers={"Authorization": token})
@@ -83,7 +83,7 @@ class Server:
             return answer.status, answer.getheader("Content-Length"), answer.read()
 
     def cpu_seconds(self) -> float:
-        """Return the CPU that all of its threads have taken."""
+        """Return the CPU time of all its threads."""
         files = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
         return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
@@ -92,29 +92,29 @@ def ours(sidecar: Sidecar) -> Server:
     """Return the endpoint of a daemon that has its first credentials.
 
     Raises:
-        RuntimeError: the endpoint serves another set than the file has that the daemon writes.
+        RuntimeError: the endpoint and the daemon's credentials file have different credentials.
     """
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     file = sidecar.profile_directory / "credentials.json"
-    for _ in range(100):  # the file comes a moment after the line
+    for _ in range(100):  # the file is written a moment after the log line
         body = sidecar.get().body
         served: dict[str, str] = json.loads(body)
         written: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-        if all(served.get(there, "") == written.get(here) for here, there in _FIELDS.items()):
+        if all(served.get(name, "") == written.get(file_name) for file_name, name in _FIELDS.items()):
             return Server("ours", sidecar.process.pid, sidecar.port, sidecar.auth_token, body)
         sidecar.wait(0.05)
-    raise RuntimeError("the endpoint serves another set than the file has")
+    raise RuntimeError("the endpoint and the credentials file have different credentials")
 
 
 @contextlib.contextmanager
 def go(context: Context, like: Server) -> Iterator[Server | str]:
-    """Run ``peer.go`` for a block, on one core as the endpoint is; gives the reason where it cannot be.
+    """Run ``peer.go`` for the block, on one core as the endpoint; yield the reason if it cannot run.
 
     Raises:
         subprocess.CalledProcessError: it does not compile.
     """
     if shutil.which("go") is None:
-        yield "Go: none on PATH"
+        yield "Go: not on PATH"
         return
     folder = context.folder / "go"
     folder.mkdir()
@@ -127,7 +127,7 @@ def go(context: Context, like: Server) -> Iterator[Server | str]:
 
 @contextlib.contextmanager
 def uvicorn(context: Context, like: Server) -> Iterator[Server | str]:
-    """Run ``peer_asgi.py`` for a block; gives the reason where it cannot be."""
+    """Run ``peer_asgi.py`` for the block; yield the reason if it cannot run."""
     if importlib.util.find_spec("uvicorn") is None:
         yield "uvicorn: not installed"
         return

@@ -8,14 +8,14 @@ from tests.bench.rows import Row
 
 __all__ = ("markdown", "missed", "plain", "show", "summary")
 
-_HEAD = ("what", "ours", "beside", "ratio", "bar")
+_HEAD = ("what", "ours", "compared with", "ratio", "bar")
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print the table: with rules that fit a terminal where there is one and rich is installed, plain elsewhere."""
+    """Print the table: with rich if standard output is a terminal and rich is installed, else as plain text."""
     if sys.stdout.isatty():
         try:
-            from rich.box import SIMPLE  # noqa: PLC0415 - an extra: the table does without it
+            from rich.box import SIMPLE  # noqa: PLC0415 - optional
             from rich.console import Console  # noqa: PLC0415
             from rich.markup import escape  # noqa: PLC0415
             from rich.table import Table  # noqa: PLC0415
@@ -50,7 +50,7 @@ def plain(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return a table for each section, and under it what limits each figure."""
+    """Return a table for each section, each followed by the limits of its figures."""
     parts: list[str] = []
     for section, members in _sections(rows):
         parts += [f"## {section}\n\n", f"| {' | '.join(_HEAD)} |\n", f"|{'---|' * len(_HEAD)}\n"]
@@ -60,7 +60,7 @@ def markdown(rows: Sequence[Row]) -> str:
             if row.limit and row.what not in limits.setdefault(row.limit, []):
                 limits[row.limit].append(row.what)
         parts += [
-            "\nWhat limits it:\n\n",
+            "\nLimits:\n\n",
             *(f"- {'; '.join(whats)}: {limit}\n" for limit, whats in limits.items()),
             "\n",
         ]
@@ -68,20 +68,20 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def missed(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows that did not reach their bar."""
+    """Return the rows that missed their bar."""
     return [row for row in rows if row.bar is not None and not row.bar.met]
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return how many bars were met, and which were not."""
-    judged = [row for row in rows if row.bar is not None]
-    lines = [f"{len(judged) - len(missed(rows))} of {len(judged)} bars met\n"]
+    """Return the number of met bars, and the missed ones."""
+    with_bar = [row for row in rows if row.bar is not None]
+    lines = [f"{len(with_bar) - len(missed(rows))} of {len(with_bar)} bars met\n"]
     lines += [f"MISSED: {row.section}: {row.what}: {row.bar.text}\n" for row in missed(rows) if row.bar is not None]
     return "".join(lines)
 
 
 def _sections(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:
-    # Sorted by first appearance: a section whose rows do not all come in a row still is one.
+    # Sorted by first appearance, so that a section whose rows are not consecutive has one heading.
     order = list(dict.fromkeys(row.section for row in rows))
     ordered = sorted(rows, key=lambda row: order.index(row.section))
     return ((section, list(members)) for section, members in groupby(ordered, key=lambda row: row.section))

@@ -1,4 +1,4 @@
-"""A wrong server cannot look good."""
+"""The client counts wrong responses of a server as errors."""
 
 import contextlib
 import socket
@@ -19,7 +19,7 @@ RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n" + BODY
 REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 Kind = Literal["kept", "new", "paced"]
 Script = Callable[[int], tuple[bytes, bool]]
-"""What is sent for which request of a connection, and whether the connection stays."""
+"""Returns the bytes to send for the n-th request of a connection, and whether the connection stays open."""
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def server(script: Script) -> contextlib.AbstractContextManager[int]:
 
 def job(kind: Kind, port: int) -> Job:
     answer = RIGHT.decode()
-    return Job(kind, port, REQUEST, answer, 4, 0.2, per_second=100, patience_seconds=0.2)
+    return Job(kind, port, REQUEST, answer, 4, 0.2, per_second=100, timeout_seconds=0.2)
 
 
 def run(kind: Kind, port: int) -> Result:
@@ -69,7 +69,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return chosen
 
 
-def test_right_answers_are_counted_and_nothing_is_an_error(kind: Kind) -> None:
+def test_right_responses_are_counted_without_errors(kind: Kind) -> None:
     with server(lambda _: (RIGHT, kind != "new")) as port:
         result = run(kind, port)
     assert result.answers > 10
@@ -78,22 +78,22 @@ def test_right_answers_are_counted_and_nothing_is_an_error(kind: Kind) -> None:
 
 
 WRONG = {
-    "closed without an answer": (b"", False, "cut"),
+    "closed without a response": (b"", False, "cut"),
     "cut in its head": (RIGHT[:20], False, "cut"),
     "cut in its body": (RIGHT[:-1], False, "cut"),
-    "a body shorter than it says, and then nothing": (RIGHT[:-1], True, "late"),
-    "no answer": (b"", True, "late"),
+    "a body shorter than its length, on an open connection": (RIGHT[:-1], True, "late"),
+    "no response": (b"", True, "late"),
     "a shorter body": (RIGHT.replace(b"30", b"29")[:-1], False, "wrong"),
     "a longer body": (RIGHT + b"}", False, "wrong"),
     "a wrong byte": (RIGHT.replace(b"EXAMPLE", b"EXAMPLF"), False, "wrong"),
     "503": (RIGHT.replace(b"200 OK", b"503 No"), False, "wrong"),
     "503 without a length": (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", False, "wrong"),
-    "answered twice": (RIGHT + RIGHT, False, "wrong"),
+    "two responses": (RIGHT + RIGHT, False, "wrong"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_server_has_errors_and_no_answer(kind: Kind, name: str) -> None:
+def test_wrong_responses_are_errors_and_are_not_counted(kind: Kind, name: str) -> None:
     sent, stays, error = WRONG[name]
     with server(lambda _: (sent, stays)) as port:
         result = run(kind, port)
@@ -102,7 +102,7 @@ def test_a_wrong_server_has_errors_and_no_answer(kind: Kind, name: str) -> None:
     assert result.p50_ms == float("inf")
 
 
-def test_a_reset_is_a_cut(kind: Kind) -> None:
+def test_a_reset_is_an_error_of_kind_cut(kind: Kind) -> None:
     def reset(sock: socket.socket) -> None:
         sock.recv(1)
         sock.close()  # with bytes unread: the kernel resets the connection
@@ -113,7 +113,7 @@ def test_a_reset_is_a_cut(kind: Kind) -> None:
     assert set(result.errors) == {"cut"}
 
 
-def test_answers_that_nobody_asked_for_are_errors() -> None:
+def test_responses_without_a_request_are_errors() -> None:
     def twice(sock: socket.socket) -> None:
         while sock.recv(65_536):
             sock.sendall(RIGHT)
@@ -125,15 +125,15 @@ def test_answers_that_nobody_asked_for_are_errors() -> None:
     assert result.errors["wrong"] > 0
 
 
-def test_every_third_answer_wrong_is_a_third_of_errors() -> None:
+def test_if_each_third_response_is_wrong_a_third_are_errors() -> None:
     with server(lambda number: (RIGHT if number % 3 < 2 else RIGHT.replace(b"200", b"500"), True)) as port:
         result = offer(job("kept", port))
-    # Each wrong answer costs its connection, which begins anew with two right ones.
+    # Each wrong response closes its connection, and a new connection begins with two right ones.
     assert set(result.errors) == {"wrong"}
     assert abs(result.answers - 2 * result.errors["wrong"]) <= 2 * 4
 
 
-def test_a_port_where_nobody_listens_is_an_error(kind: Kind) -> None:
+def test_a_closed_port_is_an_error(kind: Kind) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     result = run(kind, port)
@@ -141,7 +141,7 @@ def test_a_port_where_nobody_listens_is_an_error(kind: Kind) -> None:
     assert result.errors["ECONNREFUSED"] == 4
 
 
-def test_an_answer_in_pieces_is_right() -> None:
+def test_a_response_in_two_parts_is_right() -> None:
     def slowly(sock: socket.socket) -> None:
         while sock.recv(65_536):
             sock.sendall(RIGHT[:50])
@@ -155,7 +155,7 @@ def test_an_answer_in_pieces_is_right() -> None:
     assert result.p50_ms >= 10
 
 
-def test_another_date_is_right_and_another_anything_is_not() -> None:
+def test_a_response_with_another_date_is_right() -> None:
     def dated(number: int) -> bytes:
         return RIGHT.replace(b"\r\n\r\n", b"\r\nDate: Mon, 24 Nov 2025 12:00:%02d GMT\r\n\r\n" % (number % 60))
 
@@ -165,19 +165,19 @@ def test_another_date_is_right_and_another_anything_is_not() -> None:
     assert good.answers > 10
 
 
-def test_the_answer_may_change_as_often_as_it_was_told_to() -> None:
+def test_the_response_may_change_as_many_times_as_the_job_allows() -> None:
     other = RIGHT.replace(b"EXAMPLE", b"ANOTHER")
     third = RIGHT.replace(b"EXAMPLE", b"A THIRD")
     with server(lambda number: (RIGHT if number < 3 else other, True)) as port:
-        once = offer(replace(job("kept", port), renewals=1))
+        once = offer(replace(job("kept", port), refreshes=1))
     assert once.errors == {}
-    assert once.renewed.encode() == other
+    assert once.refreshed.encode() == other
     with server(lambda number: (RIGHT if number < 3 else other if number < 6 else third, True)) as port:
-        twice = offer(replace(job("kept", port), renewals=1))
+        twice = offer(replace(job("kept", port), refreshes=1))
     assert twice.errors["wrong"] > 0
 
 
-def test_a_stall_is_charged_to_every_request_that_was_due_in_it() -> None:
+def test_requests_that_are_due_during_a_stall_have_its_latency() -> None:
     began = time.perf_counter()
 
     def script(_: int) -> tuple[bytes, bool]:
@@ -185,20 +185,21 @@ def test_a_stall_is_charged_to_every_request_that_was_due_in_it() -> None:
         return RIGHT, True
 
     with server(script) as port:
-        load = Load(replace(job("paced", port), connections=1, seconds=5, patience_seconds=5))
+        load = Load(replace(job("paced", port), connections=1, seconds=5, timeout_seconds=5))
         time.sleep(1.0)
         result = load.result()
     assert result.errors == {}
-    # Of a client that waits for the answer before it counts, one request alone would have been slow.
+    # With a client that sends the next request after the response, only one request would have been slow.
     assert result.p50_ms > 50
 
 
-def test_what_stands_beside_has_to_be_right_as_a_client_understands_it() -> None:
+def test_a_compared_server_must_send_right_responses_and_check_the_token() -> None:
     with server(lambda _: (RIGHT, True)) as port:
-        with pytest.raises(RuntimeError, match="does not look at the token"):
+        with pytest.raises(RuntimeError, match="does not check the token"):
             Server("peer", 1, port, "token", BODY).answer(close=False)
-        with pytest.raises(RuntimeError, match="answers wrongly: status 200, length 30"):
+        with pytest.raises(RuntimeError, match="sends a wrong response: status 200, length 30"):
             Server("peer", 1, port, "token", BODY[:-1]).answer(close=False)
-    refused = RIGHT.replace(b"200", b"503")
-    with server(lambda _: (refused, True)) as port, pytest.raises(RuntimeError, match="answers wrongly: status 503"):
+    unavailable = RIGHT.replace(b"200", b"503")
+    wrong = "sends a wrong response: status 503"
+    with server(lambda _: (unavailable, True)) as port, pytest.raises(RuntimeError, match=wrong):
         Server("peer", 1, port, "token", BODY).answer(close=False)

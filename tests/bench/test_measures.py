@@ -1,4 +1,4 @@
-"""The measuring of processes, memory, rest and scale measures what it says."""
+"""The measurements of processes, memory, rest and scale are right."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ from examples.local.process import Sidecar
 from examples.local.world import World
 from tests.bench.daemons import (
     Bench,
+    ClientProcess,
     Context,
-    Crowd,
     connections_of,
     cores,
     group,
@@ -35,7 +35,7 @@ WORK = "while time.process_time() < 0.3: pass"
 
 
 def in_a_thread(line: str) -> str:
-    # The thread lives on: of one that has ended nothing is told.
+    # The thread does not end, because the kernel has no counters of ended threads.
     return f"""
 over = threading.Event()
 def run():
@@ -47,8 +47,8 @@ over.wait()
 """
 
 
-class Patient:
-    """A process that does ``code`` when told to, says so, and lives on until it is closed."""
+class Program:
+    """A process that runs ``code`` on `run`, and then waits until `close`."""
 
     def __init__(self, code: str) -> None:
         text = f"import sys, time, threading\nprint(1, flush=True)\ninput()\n{code}\nprint(2, flush=True)\ninput()"
@@ -56,16 +56,16 @@ class Patient:
             (sys.executable, "-I", "-S", "-c", text), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.pid = self._process.pid
-        self._hear()
+        self._read_line()
 
-    def _hear(self) -> None:
+    def _read_line(self) -> None:
         assert cast("IO[str]", self._process.stdout).readline()
 
-    def do(self) -> None:
+    def run(self) -> None:
         stdin = cast("IO[str]", self._process.stdin)
         stdin.write("\n")
         stdin.flush()
-        self._hear()
+        self._read_line()
 
     def close(self) -> None:
         self._process.communicate("\n")
@@ -73,13 +73,13 @@ class Patient:
 
 @pytest.fixture
 def bench(fresh_world: World, tmp_path: Path) -> Bench:
-    return Bench(fresh_world, Context(1, quick=True, folder=tmp_path, tell=lambda _: None))
+    return Bench(fresh_world, Context(1, quick=True, folder=tmp_path, report=lambda _: None))
 
 
 @pytest.fixture
 def daemon(bench: Bench) -> Iterator[Sidecar]:
     with bench.token() as token, bench.daemon(token) as sidecar:
-        sidecar.wait_for("credentials_renewed")
+        sidecar.wait_for("credentials_refreshed")
         yield sidecar
 
 
@@ -92,10 +92,10 @@ def daemon(bench: Bench) -> Iterator[Sidecar]:
     ],
     ids=["sleeps", "works", "sleeps in a thread"],
 )
-def test_a_switch_is_counted_for_each_time_that_a_thread_goes_to_sleep(code: str, least: int, most: int) -> None:
-    process = Patient(code)
+def test_a_switch_is_counted_each_time_when_a_thread_sleeps(code: str, least: int, most: int) -> None:
+    process = Program(code)
     before = voluntary_switches(process.pid)
-    process.do()
+    process.run()
     counted = voluntary_switches(process.pid) - before
     process.close()
     assert least <= counted <= most
@@ -111,18 +111,18 @@ def test_a_switch_is_counted_for_each_time_that_a_thread_goes_to_sleep(code: str
     ids=["works", "works in a thread", "sleeps"],
 )
 def test_cpu_is_counted_for_all_threads(code: str, least: float, most: float) -> None:
-    process = Patient(code)
+    process = Program(code)
     before = cpu_seconds(process.pid)
-    process.do()
+    process.run()
     counted = cpu_seconds(process.pid) - before
     process.close()
     assert least <= counted <= most
 
 
-def test_memory_grows_by_what_a_process_takes() -> None:
-    process = Patient("held = bytearray(50_000_000)\nfor at in range(0, len(held), 4096): held[at] = 1")
+def test_memory_grows_by_the_bytes_that_a_process_allocates() -> None:
+    process = Program("held = bytearray(50_000_000)\nfor at in range(0, len(held), 4096): held[at] = 1")
     before = memory_of(process.pid)
-    process.do()
+    process.run()
     after = memory_of(process.pid)
     process.close()
     for grown in (after[0] - before[0], after[1] - before[1]):
@@ -130,7 +130,7 @@ def test_memory_grows_by_what_a_process_takes() -> None:
 
 
 @pytest.mark.skipif(bool(no_group()), reason="no control group can be made here")
-def test_the_peak_of_a_group_is_seen_though_it_lasts_but_a_moment() -> None:
+def test_a_short_peak_of_a_group_is_recorded() -> None:
     code = "import time; held = b'x' * 50_000_000; time.sleep(0.2); del held; time.sleep(0.2)"
     with group("test") as inside, watched(inside) as seen:
         subprocess.run(inside.command([sys.executable, "-I", "-S", "-c", code]), check=True)
@@ -138,7 +138,7 @@ def test_the_peak_of_a_group_is_seen_though_it_lasts_but_a_moment() -> None:
     assert seen[-1] < 10_000_000
 
 
-def test_what_is_started_in_the_block_runs_on_the_core() -> None:
+def test_processes_that_are_started_in_the_block_run_on_the_core() -> None:
     before = os.sched_getaffinity(0)
     code = "import os; print(os.sched_getaffinity(0))"
     for core in cores():
@@ -147,15 +147,15 @@ def test_what_is_started_in_the_block_runs_on_the_core() -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_the_daemon_finds_what_the_image_has_and_nothing_else(bench: Bench) -> None:
+def test_the_daemons_environment_has_only_the_packages_of_the_image(bench: Bench) -> None:
     code = "import structlog, boto3, sidecar, importlib.util; print(importlib.util.find_spec('rich'))"
     assert subprocess.check_output([bench.python, "-I", "-c", code], text=True) == "None\n"
 
 
-def test_a_crowd_gets_as_many_answers_as_it_says(daemon: Sidecar) -> None:
-    settle(daemon)  # the connection that waited for the set may not be closed yet
-    with Crowd(sys.executable) as crowd:
-        result = crowd.ask(daemon, connections=20, requests=1_000, in_flight=7)
+def test_clients_get_as_many_responses_as_they_report(daemon: Sidecar) -> None:
+    settle(daemon)  # the connection that waited for the credentials may not be closed yet
+    with ClientProcess(sys.executable) as clients:
+        result = clients.send(daemon, connections=20, requests=1_000, in_flight=7)
         held = connections_of(daemon)
     settle(daemon)
     assert held == 20
@@ -165,19 +165,19 @@ def test_a_crowd_gets_as_many_answers_as_it_says(daemon: Sidecar) -> None:
     assert 0 < result["p99"] < result["seconds"]
 
 
-def test_a_crowd_that_is_refused_is_an_error(daemon: Sidecar) -> None:
+def test_rejected_requests_of_clients_are_an_error(daemon: Sidecar) -> None:
     daemon.wait_for("started")
     (daemon.profile_directory / "auth-token").write_text("x" * 43)
-    with Crowd(sys.executable) as crowd, pytest.raises(RuntimeError, match="'403': 10"):
-        crowd.ask(daemon, connections=2, requests=10, in_flight=2)
+    with ClientProcess(sys.executable) as clients, pytest.raises(RuntimeError, match="'403': 10"):
+        clients.send(daemon, connections=2, requests=10, in_flight=2)
 
 
-def test_newcomers_ask_until_each_has_the_set(bench: Bench) -> None:
+def test_new_clients_send_requests_until_each_has_credentials(bench: Bench) -> None:
     bench.world.aws.faults.set(FaultKind.SLOW, seconds=0.6)
-    with Crowd(sys.executable) as crowd, bench.token() as token, bench.daemon(token) as daemon:
-        result = crowd.arrive(daemon, 50)
+    with ClientProcess(sys.executable) as clients, bench.token() as token, bench.daemon(token) as daemon:
+        result = clients.arrive(daemon, 50)
         served = daemon.metric("http_requests_total", code="200")
-        early = daemon.metric("http_requests_total", code="503", cause="no_set")
+        early = daemon.metric("http_requests_total", code="503", reason="no_credentials")
         key = daemon.get().json()["AccessKeyId"]
     assert result["served"] == served == 50
     assert result["keys"] == [key]
@@ -185,7 +185,7 @@ def test_newcomers_ask_until_each_has_the_set(bench: Bench) -> None:
     assert early >= 50
 
 
-def test_the_set_of_the_endpoint_is_right_and_nothing_else() -> None:
+def test_output_with_the_credentials_of_the_endpoint_is_right() -> None:
     assert is_process_output(OUTPUT, ANSWER)
 
 
@@ -207,12 +207,12 @@ def test_other_output_of_a_credential_process_is_wrong(output: bytes) -> None:
 
 
 @pytest.mark.parametrize("code", ["print('wrong')", "print('right'); raise SystemExit(1)", "pass"])
-def test_a_command_that_did_something_else_has_no_time(code: str) -> None:
+def test_a_command_with_a_wrong_result_raises_an_error(code: str) -> None:
     command = Command("test", (sys.executable, "-c", code), {}, lambda output: output == b"right\n")
     with pytest.raises(WrongOutputError, match="test ended with"):
         timed(command)
 
 
-def test_a_command_takes_as_long_as_it_runs() -> None:
+def test_the_time_of_a_command_is_its_duration() -> None:
     code = "import time; time.sleep(0.3); print('right')"
     assert 0.3 < timed(Command("test", (sys.executable, "-c", code), {}, lambda output: output == b"right\n")) < 1.5

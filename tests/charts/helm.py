@@ -42,18 +42,18 @@ class HelmError(Exception):
 
 
 class _Loader(yaml.CSafeLoader):
-    """Refuses a key that is there twice, as a server does."""
+    """Rejects a duplicate key, as an API server does."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Json:
     keys = [loader.construct_object(key) for key, _ in node.value]
     if doubled := {key for key in keys if keys.count(key) > 1}:
-        raise yaml.constructor.ConstructorError(None, None, f"there twice: {doubled}", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, f"duplicate keys: {doubled}", node.start_mark)
     return dict(loader.construct_pairs(node, deep=True))
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-# An equals sign alone, which is text to Go.
+# A single equals sign, which Go reads as text.
 _Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: node.value)
 
 
@@ -61,7 +61,7 @@ def load(text: str) -> list[Json]:
     """Return the documents of a text that are not empty.
 
     Raises:
-        yaml.YAMLError: no YAML, or a key is there twice.
+        yaml.YAMLError: no YAML, or a duplicate key.
     """
     return [one for one in yaml.load_all(text, _Loader) if one]
 
@@ -69,7 +69,7 @@ def load(text: str) -> list[Json]:
 @functools.cache
 def _program() -> Path:
     """Return Helm, fetched where it is not in the cache."""
-    return build.kept(build.CACHE / f"helm-{HELM}", print, build._fetch_helm) / "helm"
+    return build.cached(build.CACHE / f"helm-{HELM}", print, build._fetch_helm) / "helm"
 
 
 def helm(*arguments: str | Path, values: Json | None = None) -> str:
@@ -77,13 +77,13 @@ def helm(*arguments: str | Path, values: Json | None = None) -> str:
 
     Args:
         arguments: the command line.
-        values: given by --values.
+        values: passed by --values.
 
     Raises:
         HelmError: it failed.
     """
     with tempfile.TemporaryDirectory() as home:
-        # Nothing of the user's is read or written, and no cluster is known.
+        # No file of the user is read or written, and no cluster is configured.
         environment = {"PATH": os.environ["PATH"], "HOME": home, "KUBECONFIG": f"{home}/none"}
         command = [_program(), *arguments, *([] if values is None else ["--values", "-"])]
         done = subprocess.run(
@@ -95,7 +95,7 @@ def helm(*arguments: str | Path, values: Json | None = None) -> str:
             check=False,
         )
     if done.returncode:
-        # It mentions each symbolic link that it follows.
+        # Helm logs each symbolic link that it follows.
         lines = [line for line in (done.stderr + done.stdout).splitlines() if not line.startswith("level=INFO")]
         raise HelmError("\n".join(lines))
     return done.stdout
@@ -111,7 +111,7 @@ def render(
     """Return the objects that a chart renders to.
 
     Args:
-        values: the values, or a file of them.
+        values: the values, or a file with them.
         flags: more flags of `helm template`.
         chart: its directory.
         release: the release's name.

@@ -1,4 +1,4 @@
-"""What holds for every object of a chart: valid for each Kubernetes, restricted, nothing there twice."""
+"""Checks for every object of a chart: valid for each Kubernetes version, restricted, no duplicates."""
 
 import importlib
 from collections.abc import Iterable, Iterator
@@ -10,11 +10,11 @@ __all__ = (
     "CLUSTER_KINDS",
     "VERSIONS",
     "containers",
+    "duplicates",
     "not_restricted",
     "one",
     "pods",
     "problems",
-    "there_twice",
     "validator",
 )
 
@@ -23,17 +23,19 @@ _schemas: Any = importlib.import_module("kubernetes_validate")
 _jsonschema: Any = importlib.import_module("jsonschema")
 
 VERSIONS: Final = ("1.29", "1.36", _schemas.latest_version())
-"""The oldest that the charts take, that of the cluster tests, and the newest that there is a schema of."""
+"""The oldest version that the charts support, that of the cluster tests, and the newest with a schema."""
 
 CLUSTER_KINDS: Final = frozenset({"ClusterRole", "ClusterRoleBinding", "Namespace", "CustomResourceDefinition"})
 _CUSTOM: Final = frozenset({"PodMonitor", "PrometheusRule"})
+# kube-score and checkov report user ids up to 10,000.
+_LOWEST_ID: Final = 10_001
 # Pod Security Standards, "Restricted": the kinds of volumes.
 _VOLUMES: Final = frozenset({"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image",
                              "persistentVolumeClaim", "projected", "secret"})  # fmt: skip
 
 
 def one(objects: Iterable[Json], kind: str, name: str | None = None) -> Json:
-    """Return the one object of a kind, and of a name where one is given."""
+    """Return the only object of a kind, and of a name if one is given."""
     (found,) = [each for each in objects if each["kind"] == kind and name in {None, each["metadata"]["name"]}]
     return found
 
@@ -45,7 +47,7 @@ def validator(schema: Json) -> Any:  # noqa: ANN401 - of a package without types
 
 
 def pods(objects: Iterable[Json]) -> Iterator[Json]:
-    """Return the spec of each pod, those in templates too."""
+    """Yield the spec of each pod, also of pod templates."""
     for each in objects:
         if each["kind"] == "Pod":
             yield each["spec"]
@@ -59,10 +61,10 @@ def containers(pod: Json) -> list[Json]:
 
 
 def problems(objects: list[Json]) -> list[str]:
-    """Return everything that is wrong with rendered objects, one line each."""
+    """Return one line for each error in rendered objects."""
     return [
         *(line for each in objects for line in _invalid(each)),
-        *(line for pod in pods(objects) for line in (*not_restricted(pod), *there_twice(pod))),
+        *(line for pod in pods(objects) for line in (*not_restricted(pod), *duplicates(pod))),
         *_names(objects),
     ]
 
@@ -83,7 +85,7 @@ def _names(objects: list[Json]) -> Iterator[str]:
         meta = each["metadata"]
         key = each["kind"], meta["name"]
         if key in seen:
-            yield f"{key} is there twice"
+            yield f"duplicate object {key}"
         seen.add(key)
         limit = 63 if each["kind"] in {"Pod", "Job"} else 253
         texts = {"name": meta["name"], **meta.get("labels", {}), **meta.get("annotations", {})}
@@ -96,7 +98,7 @@ def _names(objects: list[Json]) -> Iterator[str]:
 
 
 def not_restricted(pod: Json) -> Iterator[str]:
-    """Return what Pod Security "restricted" refuses of a pod whose containers set everything themselves."""
+    """Yield what Pod Security "restricted" and scanners reject in a pod; its containers must set all fields."""
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(key):
             yield f"{key} is set"
@@ -107,7 +109,8 @@ def not_restricted(pod: Json) -> Iterator[str]:
         context = container.get("securityContext", {})
         wanted = {
             "runAsNonRoot": context.get("runAsNonRoot") is True,
-            "runAsUser": context.get("runAsUser") != 0,
+            "runAsUser": context.get("runAsUser", _LOWEST_ID) >= _LOWEST_ID,
+            "runAsGroup": context.get("runAsGroup", _LOWEST_ID) >= _LOWEST_ID,
             "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation") is False,
             "capabilities": context.get("capabilities") == {"drop": ["ALL"]},
             "seccompProfile": context.get("seccompProfile") == {"type": "RuntimeDefault"},
@@ -121,18 +124,18 @@ def not_restricted(pod: Json) -> Iterator[str]:
         )
 
 
-def there_twice(pod: Json) -> Iterator[str]:
-    """Return each list key that a pod's spec has twice, which server-side apply refuses, and each mount of nothing."""
+def duplicates(pod: Json) -> Iterator[str]:
+    """Yield each duplicate list key of a pod's spec, which server-side apply rejects, and mounts without a volume."""
     volumes = [volume["name"] for volume in pod.get("volumes", [])]
-    yield from _twice("volume", volumes)
-    yield from _twice("container", [container["name"] for container in containers(pod)])
+    yield from _duplicate_names("volume", volumes)
+    yield from _duplicate_names("container", [container["name"] for container in containers(pod)])
     for container in containers(pod):
-        yield from _twice("variable", [variable["name"] for variable in container.get("env", [])])
+        yield from _duplicate_names("variable", [variable["name"] for variable in container.get("env", [])])
         mounts = container.get("volumeMounts", [])
-        yield from _twice("mountPath", [mount["mountPath"] for mount in mounts])
-        yield from _twice("port", [port["containerPort"] for port in container.get("ports", [])])
+        yield from _duplicate_names("mountPath", [mount["mountPath"] for mount in mounts])
+        yield from _duplicate_names("port", [port["containerPort"] for port in container.get("ports", [])])
         yield from (f"no volume {mount['name']}" for mount in mounts if mount["name"] not in volumes)
 
 
-def _twice(what: str, names: list[Any]) -> Iterator[str]:
-    yield from (f"{what} {name} is there twice" for name in sorted({name for name in names if names.count(name) > 1}))
+def _duplicate_names(what: str, names: list[Any]) -> Iterator[str]:
+    yield from (f"duplicate {what} {name}" for name in sorted({name for name in names if names.count(name) > 1}))

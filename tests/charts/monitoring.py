@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, pods with the real daemon, and what the chart gives the two."""
+"""A real Prometheus on loopback, pods with the real daemon, and the chart's values for monitoring."""
 
 import http.client
 import json
@@ -38,14 +38,14 @@ __all__ = (
 
 NAMESPACE = "shop"
 ROLE: Json = {"roleArn": "arn:aws:iam::123456789012:role/KubernetesParameterStoreRole"}
-"""The least values that the chart takes."""
+"""The minimum values of the chart."""
 MONITORING: Json = ROLE | {
     "podMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True, "runbookBaseUrl": "https://runbooks.example.com"},
     "dashboard": {"enabled": True},
 }
-"""Those with all that is for monitoring."""
-# A scrape and an evaluation every second: how long an alert needs to begin or to end, several times over.
+"""The minimum values, with all monitoring objects enabled."""
+# Prometheus scrapes and evaluates every second, so this is several times what an alert needs to start or to end.
 PATIENCE_SECONDS = 20.0
 
 needs_prometheus = pytest.mark.skipif(
@@ -63,12 +63,12 @@ def documented_metrics() -> set[str]:
 
 
 def metrics_in(text: str) -> set[str]:
-    """Return every name of a metric of ours in a text, and of those that the Python client adds."""
+    """Return the name of each metric of this program in a text, and of those that the Python client adds."""
     return set(re.findall(r"\b(?:aws_oidc_sidecar|process)_\w+", text))
 
 
 def promtool(*arguments: str, directory: Path) -> str:
-    """Return what it prints, which has to be good news."""
+    """Run promtool, which must succeed, and return its output."""
     done = subprocess.run(
         ["promtool", *arguments], cwd=directory, capture_output=True, text=True, check=False, timeout=50
     )
@@ -77,7 +77,7 @@ def promtool(*arguments: str, directory: Path) -> str:
 
 
 class Prometheus:
-    """A Prometheus that runs.
+    """A running Prometheus.
 
     Args:
         port: of its API, on loopback.
@@ -87,7 +87,7 @@ class Prometheus:
         self._port = port
 
     def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - the data of its JSON, which has many shapes
-        """Return ``data`` of an API answer that has to be a success."""
+        """Return ``data`` of an API response, which must be a success."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:
             connection.request("GET", f"/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
@@ -113,17 +113,17 @@ class Prometheus:
         return float(self.get("query", query="time()")["result"][1])
 
     def alerts(self) -> set[tuple[str, str]]:
-        """Return (alert, pod) of each that fires."""
+        """Return (alert, pod) of each firing alert."""
         return {
             (sample["metric"]["alertname"].removeprefix("AwsOidcSidecar"), sample["metric"]["pod"])
             for sample in self.query('ALERTS{alertstate="firing"}')
         }
 
     def wait_for_alerts(self, *expected: tuple[str, str]) -> None:
-        """Wait until exactly these fire.
+        """Wait until exactly these alerts fire.
 
         Raises:
-            TimeoutError: others do, or not all; the text has both.
+            TimeoutError: other alerts fire, or not all of these; the text has both.
         """
         seen: set[tuple[str, str]] = set()
 
@@ -135,18 +135,18 @@ class Prometheus:
         try:
             wait_until(arrived, what="alerts", seconds=PATIENCE_SECONDS)
         except TimeoutError as error:
-            raise TimeoutError(f"expected {sorted(expected)}, the last that fired are {sorted(seen)}") from error
+            raise TimeoutError(f"expected {sorted(expected)}, firing at the end: {sorted(seen)}") from error
 
 
 @contextmanager
 def running_prometheus(
     directory: Path, targets: Mapping[str, int], rules: Sequence[Mapping[str, Any]]
 ) -> Iterator[Prometheus]:
-    """Run one that scrapes and evaluates every second.
+    """Run a Prometheus that scrapes and evaluates every second.
 
     Args:
         directory: empty, for its files.
-        targets: {pod: port of its sidecar}; they get the labels that the operator's monitors give.
+        targets: {pod: port of its sidecar}; they get the labels that the operator's monitors set.
         rules: groups of rules.
     """
     (directory / "rules.yaml").write_text(json.dumps({"groups": rules}))  # JSON is YAML
@@ -203,34 +203,34 @@ class Pod:
 
     Args:
         sidecar: its daemon.
-        kubelet: keeps its token.
+        kubelet: rotates its token.
     """
 
     def __init__(self, sidecar: Sidecar, kubelet: Kubelet) -> None:
         self.sidecar, self.kubelet = sidecar, kubelet
 
-    def renew(self, event: str) -> None:
-        """Have it exchange now, until one ends in this event: ``credentials_renewed`` or ``exchange_failed``.
+    def refresh(self, event: str) -> None:
+        """Request exchanges until one ends in this event: ``credentials_refreshed`` or ``exchange_failed``.
 
-        An exchange that was under way before may end otherwise.
+        An exchange that was already running may end in the other event.
         """
         before = self.sidecar.count(event)
 
-        def ends_so() -> bool:
+        def ends_in_event() -> bool:
             ended = self._ended()
             self.sidecar.process.send_signal(signal.SIGHUP)
             wait_until(lambda: self._ended() > ended, what="an exchange", seconds=PATIENCE_SECONDS)
             return self.sidecar.count(event) > before
 
-        wait_until(ends_so, what=event, seconds=PATIENCE_SECONDS)
+        wait_until(ends_in_event, what=event, seconds=PATIENCE_SECONDS)
 
     def _ended(self) -> int:
-        return self.sidecar.count("credentials_renewed") + self.sidecar.count("exchange_failed")
+        return self.sidecar.count("credentials_refreshed") + self.sidecar.count("exchange_failed")
 
 
 @contextmanager
 def running_pod(world: World, role_arn: str, name: str, directory: Path) -> Iterator[Pod]:
-    """Run the daemon as in a pod of that name; `directory` is made."""
+    """Run the daemon as in a pod of that name; creates `directory`."""
     volume, runtime = directory / "aws-oidc-token", directory / "run"
     volume.mkdir(parents=True)
     (runtime / "state").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Property: values that the schema takes render to objects that servers and the daemon take; others are named."""
+"""Property: values that the schema accepts render to valid objects and profiles; an error names any other value."""
 
 import functools
 import itertools
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import Phase, given, settings, strategies as st
 
-from sidecar.profiles import parse_profiles
+from sidecar.settings.profiles import parse_profiles
 from tests.charts.helm import CHART, HelmError, Json, render
 from tests.charts.manifests import problems, validator
 from tests.charts.test_accounts import BASE
@@ -20,15 +20,15 @@ ROLE = "arn:aws:iam::123456789012:role/Reader"
 SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())
 TAKEN = {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PAGER", "AWS_ROLE_ARN"}
 
-# Each example is a process or two: what fails is shown as it was found, and not made smaller for minutes.
+# Each example runs one or two processes: a failure is shown as found, because shrinking would take minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
-# What a file of values can hold as it is.
+# Characters that a values file can have unescaped.
 LETTERS = st.characters(exclude_categories=["Cc", "Cs", "Cn", "Co"])
 
-# --- values that are taken ---
+# --- valid values ---
 
-# Names that YAML takes for something else are drawn on purpose.
+# These include names that YAML reads as other types.
 odd = st.sampled_from(["123", "true", "null", "1e3", "0x1f", "no", "1.5", "2026-11-24"])
 names = odd | st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 profile_names = names.filter(lambda name: "." not in name)
@@ -40,7 +40,7 @@ labels = st.dictionaries(
 
 
 def matching(definition: str, key: str) -> st.SearchStrategy[str]:
-    """Return texts that the schema's pattern takes."""
+    """Return texts that match the schema's pattern."""
     schema = SCHEMA["$defs"][definition]["properties"][key] if key else SCHEMA["$defs"][definition]
     made = st.from_regex(re.compile(schema["pattern"], re.ASCII), fullmatch=True)
     return made.filter(lambda text: schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", 9999))
@@ -59,7 +59,7 @@ variables = st.lists(
 
 @st.composite
 def profiles(draw: st.DrawFn) -> Json:
-    """Draw profiles of which at least one is served, chained to those before them, if at all."""
+    """Draw profiles of which at least one is served; some are chained to earlier ones."""
     made: Json = {}
     for name in draw(st.lists(profile_names, min_size=1, max_size=3, unique=True)):
         optional: dict[str, st.SearchStrategy[Any]] = {
@@ -95,12 +95,12 @@ accounts = st.fixed_dictionaries(
 
 
 def _names_differ(values: Any) -> bool:  # noqa: ANN401 - of a chart
-    # The account of the top-level roleArn has this name.
+    # The ServiceAccount of the top-level roleArn has this name.
     return values.get("fullnameOverride") not in {one["name"] for one in values["serviceAccounts"]}
 
 
 def _with_a_region(values: Json) -> Json:
-    # The test needs one in every partition but this.
+    # The pod of `helm test` needs a region in every partition except aws.
     drawn = [values.get("roleArn", ""), *(one["roleArn"] for each in values["serviceAccounts"]
                                           for one in each["profiles"].values())]  # fmt: skip
     if all(role.startswith("arn:aws:") for role in drawn if role):
@@ -173,11 +173,11 @@ def test_valid_values_render_to_valid_objects(values: Json, release: str, namesp
     assert set(expected.values()) <= set(found.values())
 
 
-# --- values that are not ---
+# --- invalid values ---
 
 
 def places(schema: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Json]]:
-    """Return each place of the values with its schema; of lists and maps of the user's, that of one item."""
+    """Yield each path of the values with its schema; for lists and maps of the user, also the paths in one item."""
     for key, part in schema.get("properties", {}).items():
         full = SCHEMA["$defs"][part["$ref"].rpartition("/")[2]] | part if "$ref" in part else part
         if key in {"global", "aws-oidc-sidecar-lib"} or (path and key == "valueFrom"):
@@ -202,8 +202,8 @@ def _validator(index: int) -> Any:  # noqa: ANN401 - of a package without types
 
 
 def put(path: tuple[str | int, ...], bad: object, **others: Json) -> Json:
-    """Return good values, and these others, with a bad one in its place."""
-    # The rest of a list's item is good: what else is missing would be told instead.
+    """Return valid values, and these others, with an invalid one at this path."""
+    # The rest of a list's item is valid; else the error would name another missing value.
     values: Json = {"roleArn": ROLE, **others}
     at: Any = values
     for key, after in itertools.pairwise(path):
@@ -225,7 +225,7 @@ def is_bad(index: int, value: object) -> bool:
 @pytest.mark.timeout(600)
 @settings(max_examples=60, phases=PHASES)
 @given(data=st.data())
-def test_values_that_the_schema_does_not_take_are_refused_by_name(data: st.DataObject) -> None:
+def test_values_that_the_schema_rejects_are_named_in_the_error(data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(PLACES) - 1))
     path = PLACES[index][0]
     bad = data.draw(anything.filter(lambda value: is_bad(index, value)))
@@ -235,20 +235,20 @@ def test_values_that_the_schema_does_not_take_are_refused_by_name(data: st.DataO
 
 
 @pytest.mark.parametrize("path", [path for path, _ in PLACES], ids=str)
-def test_a_value_that_is_null_is_empty_or_refused_by_name(path: tuple[str | int, ...]) -> None:
+def test_a_null_is_empty_or_named_in_the_error(path: tuple[str | int, ...]) -> None:
     everything = {name: {"enabled": True} for name in ("networkPolicy", "podMonitor", "prometheusRule", "dashboard")}
-    objects, told = list[Json](), ""
+    objects, message = list[Json](), ""
     try:
         objects = render(put(path, None, **everything))
     except HelmError as error:
-        told = str(error)
+        message = str(error)
     named = f"at '/{'/'.join(map(str, path))}'", f"{'.'.join(map(str, path))}: is n"
-    assert objects or any(name in told for name in named), told
+    assert objects or any(name in message for name in named), message
     assert problems(objects) == []
 
 
 @pytest.mark.parametrize("path", [path for path, schema in PLACES if schema.get("type") == "object" and "properties" in
                                   schema], ids=str)  # fmt: skip
-def test_a_key_that_there_is_not_is_refused_by_name(path: tuple[str | int, ...]) -> None:
+def test_an_unknown_key_is_named_in_the_error(path: tuple[str | int, ...]) -> None:
     with pytest.raises(HelmError, match="'lable' not allowed"):
         render(put((*path, "lable"), 1))

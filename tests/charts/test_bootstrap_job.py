@@ -1,12 +1,12 @@
-"""The bootstrap Job: its command, its rights, and a name that fits an object that cannot be changed."""
+"""The bootstrap Job: its command, its permissions, and its name, which changes because a Job cannot be changed."""
 
 import argparse
 
 import pytest
 
-from sidecar.bootstrap_cluster.checks import CAUSES, may_come
-from sidecar.bootstrap_command import add_options
-from sidecar.doctor.verdict import Finding, broken
+from sidecar.cluster.checks import CLUSTER_CAUSES, may_appear_later
+from sidecar.commands.bootstrap import add_options
+from sidecar.doctor.result import Finding, broken
 from tests.charts.helm import Json, render
 from tests.charts.manifests import CLUSTER_KINDS, one
 
@@ -31,13 +31,13 @@ def sources(job: Json, volume: str) -> list[Json]:
 CA = {"configMap": {"name": "kube-root-ca.crt", "optional": True, "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
 
 
-def test_verify_has_a_token_for_aws_and_no_right_at_all() -> None:
+def test_verify_has_a_token_for_aws_and_no_permission() -> None:
     made = objects()
     job = one(made, "Job")
     (container,) = pod_of(job)["containers"]
     assert container["args"] == ["bootstrap", "cluster", "--mode", "verify", "--token-file", TOKEN]
     assert [volume["name"] for volume in pod_of(job)["volumes"]] == ["aws-oidc-token", "kube-api-access"]
-    assert sources(job, "kube-api-access") == [CA], "it knows the API server and has no login"
+    assert sources(job, "kube-api-access") == [CA], "it verifies the API server and has no token for it"
     token = {"audience": "sts.amazonaws.com", "expirationSeconds": 3600, "path": "token"}
     assert sources(job, "aws-oidc-token") == [{"serviceAccountToken": token}]
     assert pod_of(job)["automountServiceAccountToken"] is False
@@ -46,7 +46,7 @@ def test_verify_has_a_token_for_aws_and_no_right_at_all() -> None:
     assert not [each for each in made if "rbac" in each["apiVersion"]]
 
 
-def test_apply_may_make_one_binding_and_nothing_else() -> None:
+def test_apply_has_permission_for_one_binding_and_nothing_else() -> None:
     made = objects(mode="apply")
     job = one(made, "Job")
     role, binding = one(made, "ClusterRole"), one(made, "ClusterRoleBinding")
@@ -65,7 +65,7 @@ def test_apply_may_make_one_binding_and_nothing_else() -> None:
     assert sources(job, "kube-api-access") == [CA, token]
 
 
-def test_objects_of_the_cluster_have_names_of_one_release_alone() -> None:
+def test_cluster_objects_have_a_different_name_in_each_release() -> None:
     releases = [("a", "b-c"), ("a-b", "c"), ("b", "a")]
     names = [
         each["metadata"]["name"]
@@ -77,7 +77,7 @@ def test_objects_of_the_cluster_have_names_of_one_release_alone() -> None:
     assert "aws-oidc-sidecar:a-b:c:bootstrap" in names
 
 
-def test_no_job_and_no_account_for_it_where_none_is_wanted() -> None:
+def test_mode_none_makes_no_job_and_no_service_account_for_it() -> None:
     assert sorted(each["kind"] for each in objects(mode="none")) == ["ConfigMap", "Pod", "ServiceAccount"]
 
 
@@ -88,33 +88,35 @@ def test_the_name_changes_with_the_revision_and_with_the_spec() -> None:
     ]
     assert names[0].startswith("aws-aws-oidc-sidecar-bootstrap-1-")
     assert names[0] != names[1]
-    assert len({*names, one(objects(), "Job")["metadata"]["name"]}) == len(set(names)), "it is not the same each time"
+    assert len({*names, one(objects(), "Job")["metadata"]["name"]}) == len(set(names)), (
+        "two renderings of the same values differ"
+    )
 
 
-def test_the_longest_release_has_a_name_that_fits() -> None:
+def test_the_job_name_of_the_longest_release_name_fits() -> None:
     name = one(objects("team", "r" * 53), "Job")["metadata"]["name"]
     assert len(name) <= 63
     assert name != one(objects("team", "r" * 52 + "s"), "Job")["metadata"]["name"]
 
 
 @pytest.mark.parametrize(("seconds", "found"), [(60, 60), (0, 0), (None, None)], ids=str)
-def test_a_finished_job_stays_as_long_as_one_wants(seconds: int | None, found: int | None) -> None:
+def test_a_finished_job_stays_for_the_seconds_of_the_values(seconds: int | None, found: int | None) -> None:
     assert one(objects(ttlSecondsAfterFinished=seconds), "Job")["spec"].get("ttlSecondsAfterFinished") == found
 
 
-def test_what_somebody_has_to_mend_is_not_tried_again() -> None:
+def test_a_failure_that_a_person_must_fix_is_not_retried() -> None:
     job = one(objects(), "Job")
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob"
     assert rule["onExitCodes"] == {"containerName": "bootstrap", "operator": "In", "values": [1, 2, 6, 7]}
-    assert pod_of(job)["restartPolicy"] == "Never", "the policy demands it"
+    assert pod_of(job)["restartPolicy"] == "Never", "podFailurePolicy requires it"
 
 
-def test_every_exit_code_that_comes_right_by_itself_is_tried_again() -> None:
+def test_every_exit_code_of_a_temporary_failure_is_retried() -> None:
     (rule,) = one(objects(), "Job")["spec"]["podFailurePolicy"]["rules"]
-    comes = {int(cause.exit_code) for cause in CAUSES if may_come([broken("", Finding(cause, {}))])}
-    assert comes
-    assert comes.isdisjoint(rule["onExitCodes"]["values"])
+    temporary = {int(cause.exit_code) for cause in CLUSTER_CAUSES if may_appear_later([broken("", Finding(cause, {}))])}
+    assert temporary
+    assert temporary.isdisjoint(rule["onExitCodes"]["values"])
 
 
 def test_the_issuers_ca_comes_from_a_config_map() -> None:
@@ -127,7 +129,7 @@ def test_the_issuers_ca_comes_from_a_config_map() -> None:
 
 
 @pytest.mark.parametrize("mode", ["verify", "apply"])
-def test_the_program_takes_the_command(mode: str) -> None:
+def test_the_program_accepts_the_command(mode: str) -> None:
     job = one(objects(mode=mode, issuerCAConfigMap="ca", extraArgs=["--json"]), "Job")
     parser = argparse.ArgumentParser()
     add_options(parser)

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts, asked of a real Prometheus that watched the real daemon through faults."""
+"""Queries of the dashboard and the alerts against a real Prometheus that scraped the real daemon during faults."""
 
 import itertools
 import json
@@ -36,26 +36,26 @@ TARGETS = [
     for panel in PANELS
     for target in panel["targets"]
 ]
-# What Grafana puts there for "All", and for the time between two points of a graph of some hours.
+# The values of Grafana for "All", and for the time between two points of a graph of some hours.
 CHOSEN = {"namespace": NAMESPACE, "pod": ".+", "profile": ".+", "__rate_interval": "4m", "datasource": "prometheus"}
 
-# The story takes half a minute, and the first test that needs it waits for it.
+# The faults take half a minute, in the first test that uses the fixture.
 pytestmark = [needs_prometheus, pytest.mark.timeout(120)]
 
 
 def filled_in(text: str) -> str:
-    """Return a query with each variable replaced; one that is not known raises KeyError."""
+    """Return a query with each variable replaced; an unknown variable raises KeyError."""
     return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: CHOSEN[found[1] or found[2]], text)
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What happened.
+class Recording:
+    """The recorded faults.
 
     Attributes:
-        prometheus: has seen it all.
-        since: when it began, wall-clock seconds.
-        until: when it was over.
+        prometheus: scraped the pods all the time.
+        since: the start, wall-clock seconds.
+        until: the end, wall-clock seconds.
     """
 
     prometheus: Prometheus
@@ -63,7 +63,7 @@ class Story:
     until: float
 
     def series(self, target: Json) -> list[Json]:
-        """Return what a panel's query gives, as Grafana asks: over all of the time, or at its end."""
+        """Return the series of a panel's query, as Grafana queries it: over all of the time, or at its end."""
         expression = filled_in(target["expr"])
         if target["instant"]:
             return [{**sample, "values": [sample["value"]]} for sample in self.prometheus.query(expression)]
@@ -87,8 +87,8 @@ def panel(title: str) -> Json:
 
 
 @pytest.fixture(scope="module")
-def story(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """One fault after the other, each until its alerts fire, and its mend, until they are over.
+def recorded(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
+    """Cause one fault after the other until its alerts fire, and fix it until they end.
 
     The alerts are those of the chart, without their ``for``.
     """
@@ -97,31 +97,31 @@ def story(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     (group,) = one(render(MONITORING, namespace=NAMESPACE), "PrometheusRule")["spec"]["groups"]
     for rule in group["rules"]:
         rule["for"] = "0s"
-    directory = tmp_path_factory.mktemp("story")
+    directory = tmp_path_factory.mktemp("recording")
     (directory / "prometheus").mkdir()
     with running_pod(world, role, "reader-0", directory / "reader") as reader:
-        reader.sidecar.wait_for("credentials_renewed")
+        reader.sidecar.wait_for("credentials_refreshed")
         world.aws.faults.set(FaultKind.DOWN)
         with running_pod(world, role, "writer-0", directory / "writer") as writer:
             targets = {"reader-0": reader.sidecar.admin_port, "writer-0": writer.sidecar.admin_port}
             with running_prometheus(directory / "prometheus", targets, [group]) as prometheus:
                 since = prometheus.now()
-                # STS is down: who has a set keeps it, who starts gets none.
-                reader.renew("exchange_failed")
+                # STS is down: the reader keeps its credentials, the writer starts and gets none.
+                reader.refresh("exchange_failed")
                 statuses = [reader.sidecar.get().status for _ in range(20)]
                 statuses += [reader.sidecar.get(token="w" * 43).status, writer.sidecar.get().status]
                 assert set(statuses) == {200, 403, 503}
                 prometheus.wait_for_alerts(("CredentialsExpiring", "writer-0"), ("NoSuccessfulRefresh", "writer-0"))
                 world.aws.faults.clear()
-                writer.renew("credentials_renewed")
-                reader.renew("credentials_renewed")
+                writer.refresh("credentials_refreshed")
+                reader.refresh("credentials_refreshed")
                 prometheus.wait_for_alerts()
 
-                world.set_up_trust(namespace=NAMESPACE, service_account="somebody-else")
-                reader.renew("exchange_failed")
+                world.set_up_trust(namespace=NAMESPACE, service_account="another")
+                reader.refresh("exchange_failed")
                 prometheus.wait_for_alerts(("TrustBroken", "reader-0"))
                 world.set_up_trust(namespace=NAMESPACE, service_account=SERVICE_ACCOUNT)
-                reader.renew("credentials_renewed")
+                reader.refresh("credentials_refreshed")
                 prometheus.wait_for_alerts()
 
                 reader.kubelet.misbehave(Misbehaviour.EXPIRED)
@@ -131,28 +131,28 @@ def story(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
                 writer.sidecar.kill()
                 prometheus.wait_for_alerts(("NotScraped", "writer-0"))
-                # A step more, since the last of a range can lie before the last sample.
-                yield Story(prometheus, since, prometheus.now() + 1)
+                # One step more, because the last step of a range can be before the last sample.
+                yield Recording(prometheus, since, prometheus.now() + 1)
     world.reset()
 
 
 @pytest.mark.parametrize(("shown", "target"), TARGETS)
-def test_every_query_gives_data(shown: Json, target: Json, story: Story) -> None:
-    series = story.series(target)
+def test_every_query_gives_data(shown: Json, target: Json, recorded: Recording) -> None:
+    series = recorded.series(target)
     values = [float(value) for one in series for _, value in one["values"]]
     assert not all(map(math.isnan, values)), shown["title"]
 
 
 @pytest.mark.parametrize(("shown", "target"), TARGETS)
-def test_every_legend_has_the_labels_that_it_names(shown: Json, target: Json, story: Story) -> None:
+def test_every_legend_has_the_labels_that_it_names(shown: Json, target: Json, recorded: Recording) -> None:
     named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
     if shown["title"] == "Alerts":
-        named.remove("profile")  # some are of a pod as a whole
-    assert all(named <= one["metric"].keys() for one in story.series(target))
+        named.remove("profile")  # some alerts are for a whole pod
+    assert all(named <= one["metric"].keys() for one in recorded.series(target))
 
 
-def test_alerts_are_told_by_name_and_pod(story: Story) -> None:
-    assert story.labels("Alerts", "alertname") == {
+def test_the_alerts_panel_shows_name_and_pod(recorded: Recording) -> None:
+    assert recorded.labels("Alerts", "alertname") == {
         "AwsOidcSidecarCredentialsExpiring",
         "AwsOidcSidecarNoSuccessfulRefresh",
         "AwsOidcSidecarNotScraped",
@@ -161,64 +161,64 @@ def test_alerts_are_told_by_name_and_pod(story: Story) -> None:
     }
 
 
-def test_the_outcomes_name_each_fault(story: Story) -> None:
-    assert story.labels("Exchanges by outcome", "outcome") >= {"success", "unreachable", "access_denied"}
+def test_the_outcomes_name_each_fault(recorded: Recording) -> None:
+    assert recorded.labels("Exchanges by outcome", "outcome") >= {"success", "unreachable", "access_denied"}
 
 
-def test_the_answers_show_what_was_served_and_what_was_refused(story: Story) -> None:
-    assert story.labels("Answers by status", "code") == {"200", "403", "503"}
-    assert story.labels("Refusals by cause", "cause") == {"authorization_wrong", "no_set"}
+def test_the_response_panels_show_served_and_rejected_requests(recorded: Recording) -> None:
+    assert recorded.labels("Responses by status", "code") == {"200", "403", "503"}
+    assert recorded.labels("Rejected requests by reason", "reason") == {"authorization_wrong", "no_credentials"}
 
 
-def test_a_pod_without_credentials_is_counted_until_it_has_some(story: Story) -> None:
-    assert story.extremes("Profiles without credentials") == (0, 1)
+def test_a_pod_without_credentials_is_counted_until_it_has_credentials(recorded: Recording) -> None:
+    assert recorded.extremes("Profiles without credentials") == (0, 1)
 
 
-def test_a_token_that_is_over_has_no_time_left(story: Story) -> None:
-    least, most = story.extremes("Least time left: token")
+def test_an_expired_token_has_no_time_left(recorded: Recording) -> None:
+    least, most = recorded.extremes("Shortest time left: token")
     assert least == 0
     assert 3000 < most <= 3600
 
 
-def test_failures_in_a_row_go_back_to_none(story: Story) -> None:
-    least, most = story.extremes("Most failures in a row")
+def test_failures_in_a_row_are_reset_by_a_success(recorded: Recording) -> None:
+    least, most = recorded.extremes("Most failures in a row")
     assert least == 0
     assert most >= 1
 
 
-def test_a_sidecar_that_is_gone_is_counted(story: Story) -> None:
-    assert story.extremes("Sidecars not scraped") == (0, 1)
+def test_a_sidecar_that_does_not_run_is_counted(recorded: Recording) -> None:
+    assert recorded.extremes("Sidecars not scraped") == (0, 1)
 
 
-def test_the_table_joins_its_queries_by_the_same_columns(story: Story) -> None:
-    table = panel("Pods and profiles, the worst first")
+def test_the_table_joins_its_queries_by_the_same_columns(recorded: Recording) -> None:
+    table = panel("Pods and profiles, shortest time left first")
     columns = [
         {frozenset(one["metric"].items() & {("namespace", NAMESPACE), ("pod", "reader-0"), ("profile", "default")})
-         for one in story.series(target)}
+         for one in recorded.series(target)}
         for target in table["targets"]
     ]  # fmt: skip
     assert all(len(each) == 1 and len(next(iter(each))) == 3 for each in columns)
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: str(variable["name"]))
-def test_every_variable_offers_what_there_is(variable: Json, story: Story) -> None:
+def test_every_variable_offers_the_values_of_the_series(variable: Json, recorded: Recording) -> None:
     matched = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
     assert matched
-    offered = story.prometheus.get(f"label/{matched[2]}/values", **{"match[]": filled_in(matched[1])})
+    offered = recorded.prometheus.get(f"label/{matched[2]}/values", **{"match[]": filled_in(matched[1])})
     assert (
         offered == {"namespace": [NAMESPACE], "pod": ["reader-0", "writer-0"], "profile": ["default"]}[variable["name"]]
     )
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda runbook: str(runbook.stem))
-def test_every_query_of_a_runbook_can_be_asked_at_any_time(runbook: Path, story: Story) -> None:
-    # Labels that do not match are an error only where there are samples.
+def test_every_query_of_a_runbook_succeeds_at_any_time(runbook: Path, recorded: Recording) -> None:
+    # Labels that do not match are an error only if there are samples.
     for query in re.findall(r"```promql\n(.+?)\n```", runbook.read_text(encoding="utf-8"), re.DOTALL):
-        story.prometheus.query_range(query, story.since, story.until)
+        recorded.prometheus.query_range(query, recorded.since, recorded.until)
 
 
 @pytest.mark.parametrize("shown", PANELS, ids=lambda shown: str(shown["title"]))
-def test_a_panel_says_what_it_shows_in_which_unit_and_what_is_bad(shown: Json) -> None:
+def test_a_panel_has_a_description_a_unit_and_thresholds(shown: Json) -> None:
     assert len(shown["description"]) > 20
     defaults = shown["fieldConfig"]["defaults"]
     assert defaults["unit"]
@@ -230,7 +230,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_what_is_bad(shown: Json) -
 
 
 @pytest.mark.parametrize(("shown", "target"), TARGETS)
-def test_every_query_looks_at_the_pods_that_are_chosen_alone(shown: Json, target: Json) -> None:
+def test_every_query_reads_only_the_selected_pods(shown: Json, target: Json) -> None:
     selectors = re.findall(r"\{([^}]*)\}", target["expr"])
     assert selectors, shown["title"]
     assert all('namespace=~"$namespace", pod=~"$pod"' in selector for selector in selectors)
@@ -244,11 +244,11 @@ def test_pods_of_the_same_name_in_two_namespaces_are_two_lines() -> None:
             assert target["legendFormat"].count("{{pod}}") == target["legendFormat"].count("{{namespace}}/{{pod}}")
 
 
-def test_every_metric_is_one_that_there_is() -> None:
+def test_every_metric_exists() -> None:
     assert metrics_in(json.dumps(DASHBOARD)) - documented_metrics() == set()
 
 
-def test_no_panel_lies_over_another() -> None:
+def test_no_panels_overlap() -> None:
     taken = [
         (x, y)
         for shown in DASHBOARD["panels"]
@@ -261,18 +261,18 @@ def test_no_panel_lies_over_another() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_the_rows_are_in_the_order_in_which_one_asks() -> None:
+def test_the_rows_go_from_the_state_now_to_the_process() -> None:
     rows = [shown["title"] for shown in DASHBOARD["panels"] if shown["type"] == "row"]
-    assert rows == ["State now", "Renewals", "Serving", "Process"]
+    assert rows == ["State now", "Refreshes", "Serving", "Process"]
     heights = [shown["gridPos"]["y"] for shown in DASHBOARD["panels"]]
     assert all(above <= below for above, below in itertools.pairwise(heights))
 
 
-def test_the_config_map_holds_the_file_and_what_grafana_looks_for() -> None:
+def test_the_config_map_has_the_file_and_the_label_that_grafana_selects() -> None:
     made = one(render(MONITORING, namespace=NAMESPACE), "ConfigMap", "aws-aws-oidc-sidecar-dashboard")
     assert json.loads(made["data"]["aws-oidc-sidecar.json"]) == DASHBOARD
     assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
-    # Another would be another dashboard after each upgrade.
+    # With another uid each upgrade would add a dashboard.
     assert DASHBOARD["uid"] == "aws-oidc-sidecar"
 
 

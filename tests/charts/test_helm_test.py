@@ -1,4 +1,4 @@
-"""The pod of ``helm test``: what is in it, and what its two commands do, run here beside a real daemon."""
+"""The pod of ``helm test``: its containers, and its two commands, which run here with a real daemon."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from examples.local.process import Sidecar
 from examples.local.world import World
 from tests.charts.helm import CHART, HelmError, Json, render
-from tests.charts.manifests import one
+from tests.charts.manifests import one, problems
 from tests.functional.conftest import kubelet, role_arn, run_sidecar
 
 __all__ = ("kubelet", "role_arn", "run_sidecar")
@@ -30,16 +30,16 @@ def container_of(pod: Json, name: str) -> Json:
     return next(each for each in (*spec["initContainers"], *spec["containers"]) if each["name"] == name)
 
 
-def test_it_is_a_hook_whose_log_can_be_read_and_whose_end_is_sure(pod: Json) -> None:
+def test_it_is_a_hook_with_a_readable_log_and_a_deadline(pod: Json) -> None:
     annotations = pod["metadata"]["annotations"]
     assert annotations == {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation"}
-    assert len(pod["spec"]["containers"]) == 1, "one container says how it went"
+    assert len(pod["spec"]["containers"]) == 1, "one container has the result in its log"
     assert pod["spec"]["restartPolicy"] == "Never"
     assert pod["spec"]["activeDeadlineSeconds"] == 240
     assert "aws-oidc-sidecar/version" in pod["metadata"]["labels"]
 
 
-def test_there_is_one_for_each_account_with_all_that_it_serves() -> None:
+def test_each_service_account_has_a_test_pod_with_all_served_profiles() -> None:
     objects = render(CHART / "ci" / "accounts-values.yaml")
     pods = {each["spec"]["serviceAccountName"]: each for each in objects if each["kind"] == "Pod"}
     assert sorted(pods) == ["aws-parameter-reader", "deployer", "reports"]
@@ -52,7 +52,7 @@ def test_there_is_one_for_each_account_with_all_that_it_serves() -> None:
     }
 
 
-def test_the_doctor_sees_what_the_sidecar_sees_and_changes_nothing(pod: Json) -> None:
+def test_the_doctor_has_the_environment_and_mounts_of_the_sidecar_read_only(pod: Json) -> None:
     sidecar, waiting = container_of(pod, "aws-oidc-sidecar"), container_of(pod, "await-credentials")
     for key in ("image", "env", "securityContext"):
         assert waiting[key] == sidecar[key]
@@ -66,7 +66,7 @@ def test_nothing_waits_for_credentials_for_ever(pod: Json) -> None:
     assert "startupProbe" not in container_of(pod, "aws-oidc-sidecar")
 
 
-def test_the_aws_cli_has_what_any_application_has_and_no_more(pod: Json) -> None:
+def test_the_aws_cli_has_the_mounts_and_variables_of_an_application(pod: Json) -> None:
     container = container_of(pod, "aws-cli")
     assert container["image"] == "amazon/aws-cli"
     assert [mount["name"] for mount in container["volumeMounts"]] == ["aws-oidc-profile-default", "report"]
@@ -89,10 +89,10 @@ def region_of(values: Json) -> str:
     return found
 
 
-def test_its_region_is_that_of_the_profile_then_of_the_account_then_of_the_chart() -> None:
+def test_the_region_comes_from_the_profile_then_the_account_then_the_chart() -> None:
     profile, account = {"roleArn": ROLE}, {"name": "a"}
     values: Json = {"serviceAccounts": [account | {"profiles": {"default": profile}}]}
-    assert region_of(values) == "us-east-1", "where the global endpoint of STS is"
+    assert region_of(values) == "us-east-1", "the region of the global endpoint of STS"
     assert region_of(values | {"region": "eu-west-1"}) == "eu-west-1"
     account |= {"region": "eu-west-2"}
     values = {"region": "eu-west-1", "serviceAccounts": [account | {"profiles": {"default": profile}}]}
@@ -108,21 +108,36 @@ def test_another_partition_needs_a_region() -> None:
     message = "serviceAccounts: aws-aws-oidc-sidecar: profiles.default: region: is not set"
     assert message in str(caught.value)
     assert region_of({"roleArn": role, "region": "cn-north-1"}) == "cn-north-1"
-    assert render({"roleArn": role, "test": {"enabled": False}}), "pods may have one of their own"
+    assert render({"roleArn": role, "test": {"enabled": False}}), "pods can have their own region"
 
 
-def test_variables_for_each_side_are_given_apart() -> None:
-    ours, theirs = {"name": "AWS_ENDPOINT_URL_STS", "value": "a"}, {"name": "AWS_ENDPOINT_URL", "value": "b"}
-    values = {"roleArn": ROLE, "extraEnv": [ours], "test": {"extraEnv": [theirs], "doctorArgs": ["--no-iam"]}}
+def test_the_sidecar_and_the_aws_cli_have_separate_variables() -> None:
+    for_sidecar, for_cli = {"name": "AWS_ENDPOINT_URL_STS", "value": "a"}, {"name": "AWS_ENDPOINT_URL", "value": "b"}
+    values = {"roleArn": ROLE, "extraEnv": [for_sidecar], "test": {"extraEnv": [for_cli], "doctorArgs": ["--no-iam"]}}
     pod = one(render(values), "Pod")
-    assert container_of(pod, "aws-oidc-sidecar")["env"][-1] == ours
-    assert container_of(pod, "await-credentials")["env"][-1] == ours
+    assert container_of(pod, "aws-oidc-sidecar")["env"][-1] == for_sidecar
+    assert container_of(pod, "await-credentials")["env"][-1] == for_sidecar
     assert container_of(pod, "await-credentials")["args"][-1] == "--no-iam"
-    assert container_of(pod, "aws-cli")["env"][-1] == theirs
+    assert container_of(pod, "aws-cli")["env"][-1] == for_cli
+
+
+def test_no_client_of_the_aws_cli_sends_its_auth_token_to_a_proxy() -> None:
+    own = [{"name": "HTTP_PROXY", "value": "http://proxy.test"}, {"name": "NO_PROXY", "value": "*"}]
+    objects = render({"roleArn": ROLE, "test": {"extraEnv": own}})
+    assert problems(objects) == []
+    env = {each["name"]: each["value"] for each in container_of(one(objects, "Pod"), "aws-cli")["env"]}
+    assert env["HTTP_PROXY"] == "http://proxy.test"
+    assert env["NO_PROXY"] == env["no_proxy"] == "*,127.0.0.1,localhost,::1"
+
+
+def test_an_exemption_that_cannot_be_extended_is_named_in_the_error() -> None:
+    own = {"name": "NO_PROXY", "valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "none"}}}
+    with pytest.raises(HelmError, match=r"test\.extraEnv: NO_PROXY: has valueFrom"):
+        render({"roleArn": ROLE, "test": {"extraEnv": [own]}})
 
 
 def run_both(pod: Json, sidecar: Sidecar, world: World, report: Path, seconds: str) -> subprocess.CompletedProcess[str]:
-    """Run the command before the AWS CLI, and then that of the AWS CLI; return how that went."""
+    """Run the command before the AWS CLI, and then that of the AWS CLI; return the result of the second."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = Path(f"/proc/{sidecar.process.pid}/environ").read_text().rstrip("\0").split("\0")
     environment = dict(line.split("=", 1) for line in own)
@@ -142,7 +157,7 @@ def run_both(pod: Json, sidecar: Sidecar, world: World, report: Path, seconds: s
     )
 
 
-def test_with_a_right_role_it_is_green_and_says_who_it_is(
+def test_with_a_correct_role_it_succeeds_and_prints_the_caller_identity(
     pod: Json, fresh_world: World, run_sidecar: Callable[..., Sidecar], tmp_path: Path
 ) -> None:
     done = run_both(pod, run_sidecar(), fresh_world, tmp_path / "report", "30")
@@ -151,7 +166,7 @@ def test_with_a_right_role_it_is_green_and_says_who_it_is(
     assert not (tmp_path / "report").exists()
 
 
-def test_with_a_wrong_role_it_is_red_and_says_what_the_doctor_says(
+def test_with_a_wrong_role_it_fails_and_prints_the_report_of_the_doctor(
     pod: Json, fresh_world: World, run_sidecar: Callable[..., Sidecar], role_arn: str, tmp_path: Path
 ) -> None:
     sidecar = run_sidecar({"AWS_ROLE_ARN": role_arn + "x"})

@@ -1,4 +1,4 @@
-"""The notes after an install: commands that can be pasted, for this release, and the pitfalls."""
+"""The notes after an install: commands for this release that can be pasted, and the pitfalls."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from examples.local.policies import Decision, Request, evaluate
 from examples.local.world import World
-from sidecar.bootstrap_command import add_options
+from sidecar.commands.bootstrap import add_options
 from tests.charts.helm import CHART, NAMESPACE, RELEASE, Json, helm, render
 from tests.charts.manifests import one
 from tests.functional.bootstrapping import connect_to, exchange, iam_now, variables
@@ -29,7 +29,7 @@ def notes(values: Json | Path) -> str:
 
 
 def commands(text: str) -> list[list[str]]:
-    """Return the arguments of each `aws-oidc-sidecar` that one would paste."""
+    """Return the arguments of each `aws-oidc-sidecar` command in the notes."""
     joined = text.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("aws-oidc-sidecar ")]
@@ -40,11 +40,11 @@ def minimal() -> str:
     return notes({"roleArn": ROLE})
 
 
-def test_they_say_which_account_has_which_role(minimal: str) -> None:
+def test_the_notes_list_the_role_of_each_service_account(minimal: str) -> None:
     assert f"ServiceAccount aws-aws-oidc-sidecar, profile default: {ROLE}" in minimal
 
 
-def test_they_look_the_issuer_up_the_managed_one_first(minimal: str) -> None:
+def test_the_notes_get_the_issuer_the_managed_one_first(minimal: str) -> None:
     managed = minimal.index("status.advertisedAddresses[?(@.name==")
     assert managed < minimal.index("kubectl get --raw /.well-known/openid-configuration")
 
@@ -56,13 +56,13 @@ def test_one_command_sets_up_the_role_in_aws(minimal: str) -> None:
     ]  # fmt: skip
 
 
-def test_the_test_and_the_jobs_log_are_a_command_each(minimal: str) -> None:
+def test_the_notes_have_a_command_for_the_test_and_for_the_log_of_the_job(minimal: str) -> None:
     assert f"helm test {RELEASE} -n {NAMESPACE} --logs" in minimal
     job = one(render({"roleArn": ROLE}), "Job")["metadata"]["name"]
     assert f"kubectl -n {NAMESPACE} logs job/{job}\n" in minimal
 
 
-def test_a_role_of_several_accounts_is_one_command_since_its_trust_is_replaced_whole() -> None:
+def test_a_role_of_several_accounts_is_one_command_because_it_replaces_the_whole_trust_policy() -> None:
     accounts = [
         {"name": "a", "roleArn": ROLE, "durationSeconds": 7200},
         {"name": "b", "roleArn": ROLE, "audience": "other"},
@@ -74,6 +74,15 @@ def test_a_role_of_several_accounts_is_one_command_since_its_trust_is_replaced_w
         "--audience", "sts.amazonaws.com", "--audience", "other", "--max-session-seconds", "7200",
     ]  # fmt: skip
     assert second[4:] == ["--role", "C", "--path", "/teams/x/", "--service-account", "team/c"]
+
+
+def test_a_role_path_with_shell_characters_is_quoted() -> None:
+    path = "/a:b/$(date)'\"/"
+    odd = f"arn:aws:iam::123456789012:role{path}Odd"
+    profiles = {"a": {"roleArn": odd}, "b": {"roleArn": arn("Next"), "sourceProfile": "a"}}
+    first, second = commands(notes({"serviceAccounts": [{"name": "a", "profiles": profiles}]}))
+    assert first[4:8] == ["--role", "Odd", "--path", path]
+    assert second[4:] == ["--role", "Next", "--assumed-by", odd]
 
 
 def test_a_chained_role_trusts_the_role_before_it() -> None:
@@ -93,7 +102,7 @@ def arn(name: str) -> str:
 
 
 def test_the_printed_commands_make_a_chain_that_works(fresh_world: World, tmp_path: Path) -> None:
-    # The first role is the last of the alphabet: IAM refuses a trust policy that names a role which is not there yet.
+    # The first role is the last of the alphabet: IAM rejects a trust policy with a role that does not exist yet.
     profiles = {
         "a": {"roleArn": arn("z/Base"), "serve": False},
         "b": {"roleArn": arn("Middle"), "sourceProfile": "a", "sessionTags": True},
@@ -101,7 +110,7 @@ def test_the_printed_commands_make_a_chain_that_works(fresh_world: World, tmp_pa
     }
     text = notes({"serviceAccounts": [{"name": "a", "audience": "it's", "profiles": profiles}]})
     assert [command[5] for command in commands(text)] == ["Base", "Middle", "Last"]
-    step = text[text.index("# in account") : text.index("3. See that it works")]
+    step = text[text.index("# in account") : text.index("3. Test it")]
     program = tmp_path / "aws-oidc-sidecar"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -m sidecar "$@" {shlex.join(connect_to(fresh_world))}\n')
     program.chmod(0o700)
@@ -126,7 +135,7 @@ def test_the_printed_commands_make_a_chain_that_works(fresh_world: World, tmp_pa
     assert evaluate(untagged, Request("sts:TagSession", resource=arn("Last"))) is not Decision.ALLOW
 
 
-def test_a_role_of_tokens_and_of_a_chain_has_one_command_that_does_not_undo_another() -> None:
+def test_a_role_for_tokens_and_for_a_chain_has_one_command() -> None:
     accounts = [
         {"name": "a", "roleArn": ROLE},
         {"name": "b", "profiles": {"x": {"roleArn": arn("S")}, "y": {"roleArn": ROLE, "sourceProfile": "x"}}},
@@ -147,12 +156,12 @@ def test_roles_that_two_accounts_chain_in_opposite_directions_are_still_printed(
     assert [command[5] for command in commands(notes({"serviceAccounts": accounts}))] == ["R", "A", "B"]
 
 
-def test_the_trust_policy_is_said_to_be_replaced_whole(minimal: str) -> None:
+def test_the_notes_warn_that_the_whole_trust_policy_is_replaced(minimal: str) -> None:
     assert "ServiceAccounts of other namespaces and releases that use the role, too" in minimal
 
 
 @pytest.mark.parametrize("case", ["minimal", "accounts", "chained", "everything"])
-def test_the_program_takes_every_command(case: str) -> None:
+def test_the_program_accepts_every_command(case: str) -> None:
     parser = argparse.ArgumentParser()
     add_options(parser)
     found = commands(notes(CHART / "ci" / f"{case}-values.yaml"))
@@ -162,19 +171,25 @@ def test_the_program_takes_every_command(case: str) -> None:
         parser.parse_args(command[1:])
 
 
-def test_pitfalls_are_told(minimal: str) -> None:
+def test_the_notes_name_the_pitfalls(minimal: str) -> None:
     assert "eks.amazonaws.com/role-arn does nothing here" in minimal
     assert "enableAnonymousAuthentication" in minimal
     assert "WARNING" not in minimal
 
 
-def test_what_is_unwise_is_warned_of() -> None:
+def test_the_notes_name_the_value_for_proxy_exemptions_of_an_application(minimal: str) -> None:
+    assert "NO_PROXY" in minimal
+    assert "ownEnv" in minimal
+
+
+@pytest.mark.rule("SDK 6")
+def test_the_notes_warn_of_irsa_annotations_and_short_lifetimes() -> None:
     text = notes(CHART / "ci" / "accounts-values.yaml")
     assert "WARNING: ServiceAccount deployer has the annotation eks.amazonaws.com/role-arn." in text
-    assert "WARNING: ServiceAccount deployer, profile writer: durationSeconds 900 is under 1800" in text
+    assert "WARNING: ServiceAccount deployer, profile writer: durationSeconds 900 is below 1800" in text
 
 
-def test_what_stays_behind_is_told_with_how_to_remove_it(minimal: str) -> None:
+def test_the_notes_have_the_command_that_deletes_what_stays_after_an_uninstall(minimal: str) -> None:
     removal = "kubectl delete clusterrolebinding allow-anon-openid"
     assert removal in notes({"bootstrap": {"mode": "apply"}})
     assert removal not in minimal

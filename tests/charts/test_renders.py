@@ -1,6 +1,6 @@
-"""Every case of ``ci``: lints, renders to what is kept, and each object is one that an API server takes.
+"""Every case of ``ci``: lints, renders to its golden file, and each object is valid for an API server.
 
-``GOLDEN=write make test-charts`` writes what is kept anew.
+``GOLDEN=write make test-charts`` writes the golden files.
 """
 
 import functools
@@ -41,9 +41,9 @@ def test_the_library_lints_without_a_warning() -> None:
 
 
 @cases
-def test_it_renders_to_what_is_kept(case: Path) -> None:
+def test_it_renders_to_the_golden_file(case: Path) -> None:
     documents = rendered_text(case, chart=CHART).split("---\n")
-    # Files of their own, with tests of their own.
+    # These two are copies of files with their own tests.
     text = "---\n".join(one for one in documents if not one.startswith(WHOLE_FILES))
     file = GOLDEN / f"{case_name(case)}.yaml"
     if os.environ.get("GOLDEN") == "write":
@@ -51,7 +51,7 @@ def test_it_renders_to_what_is_kept(case: Path) -> None:
     assert text == file.read_text()
 
 
-def test_nothing_is_kept_of_a_case_that_there_is_not() -> None:
+def test_every_golden_file_has_a_case() -> None:
     assert sorted(path.stem for path in GOLDEN.glob("*.yaml")) == sorted(map(case_name, CASES))
 
 
@@ -63,7 +63,7 @@ def test_every_object_is_valid_restricted_and_complete(case: Path) -> None:
 
 
 @cases
-def test_no_object_is_of_the_cluster_but_those_of_bootstrap_apply(case: Path) -> None:
+def test_only_bootstrap_apply_has_cluster_objects(case: Path) -> None:
     objects = objects_of(case)
     found = [each["metadata"]["name"] for each in objects if each["kind"] in CLUSTER_KINDS]
     applies = case_name(case) in {"apply", "everything"}
@@ -73,7 +73,7 @@ def test_no_object_is_of_the_cluster_but_those_of_bootstrap_apply(case: Path) ->
     assert {each["metadata"].get("namespace") for each in own} == {NAMESPACE}
 
 
-def test_an_image_that_yaml_would_take_for_a_number_is_text() -> None:
+def test_an_image_that_looks_like_a_number_is_text() -> None:
     digest = f"sha256:{'0' * 64}"
     image = {"repository": "123", "tag": "456", "digest": ""}
     objects = render({"roleArn": ROLE, "image": image, "test": {"image": {"repository": "1e3"}}})
@@ -91,15 +91,15 @@ def test_every_object_has_the_recommended_labels(case: Path) -> None:
         if each["metadata"]["name"] in {"aws-extra", "aws-text"}:
             continue
         labels = each["metadata"]["labels"]
-        wears_the_team = case_name(case) == "everything" or each["metadata"]["name"] == "deployer"
+        has_team = case_name(case) == "everything" or each["metadata"]["name"] == "deployer"
         assert labels["app.kubernetes.io/name"] == "aws-oidc-sidecar"
         assert labels["app.kubernetes.io/instance"] == RELEASE
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert {"app.kubernetes.io/version", "helm.sh/chart"} <= labels.keys()
-        assert (labels.get("team") == "platform") is wears_the_team
+        assert (labels.get("team") == "platform") is has_team
 
 
-def test_a_label_of_an_object_wins_over_the_common_one_and_the_charts_over_both() -> None:
+def test_a_label_of_an_object_replaces_the_common_one_and_the_charts_replaces_both() -> None:
     labels = {"release": "mon", "empty": "", "app.kubernetes.io/instance": "x"}
     section = {"enabled": True, "labels": labels}
     values: Json = {"podMonitor": section, "prometheusRule": section, "dashboard": section}
@@ -113,8 +113,8 @@ def test_a_label_of_an_object_wins_over_the_common_one_and_the_charts_over_both(
         assert tuple(each["metadata"]["labels"][key] for key in labels) == wanted
 
 
-def test_every_template_looks_for_values_that_are_null_before_it_reads_one() -> None:
-    # Helm renders them in any order.
+def test_every_template_checks_for_null_values_before_it_reads_one() -> None:
+    # Helm renders templates in any order.
     checks = (
         '{{- include "aws-oidc-sidecar.checkValues" . }}',
         '{{- range $account := include "aws-oidc-sidecar.accounts"',
@@ -123,7 +123,7 @@ def test_every_template_looks_for_values_that_are_null_before_it_reads_one() -> 
         assert file.name == "extraobjects.yaml" or file.read_text().startswith(checks), file.name
 
 
-def test_a_first_install_is_a_role_and_no_more() -> None:
+def test_a_first_install_needs_only_a_role() -> None:
     kinds = sorted(each["kind"] for each in render({"roleArn": ROLE}))
     assert kinds == ["ConfigMap", "Job", "Pod", "ServiceAccount", "ServiceAccount"]
 
@@ -133,7 +133,7 @@ def test_the_objects_are_the_same_for_every_version(version: str) -> None:
     assert render(MINIMAL, "--kube-version", version) == objects_of(MINIMAL)
 
 
-def test_no_container_of_ours_may_write_its_root_or_talk_to_the_api_server() -> None:
+def test_no_container_can_write_its_root_file_system_or_has_an_api_server_token() -> None:
     for pod in pods(render(MINIMAL)):
         assert pod["automountServiceAccountToken"] is False
         for container in containers(pod):
@@ -158,7 +158,7 @@ def test_the_network_policy_selects_the_pods_of_the_chart_alone() -> None:
         assert labels[expression["key"]] in expression["values"]
 
 
-def test_names_of_the_users_own_replace_ours() -> None:
+def test_name_overrides_replace_the_names_of_the_chart() -> None:
     objects = render({"roleArn": ROLE, "fullnameOverride": "reader"})
     assert [each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"] == [
         "reader-bootstrap",

@@ -23,7 +23,7 @@ _FAILED, _USAGE = 1, 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the arguments say, and return the exit status: 0, 1 it failed, 2 usage, 6 rights missing."""
+    """Run the command, and return the exit status: 0 success, 1 failure, 2 usage error, 6 missing rights."""
     options = _parser().parse_args(arguments)
     try:
         return _do(options)
@@ -47,12 +47,12 @@ def _do(options: argparse.Namespace) -> int:
         return 0
     if options.command == "build":
         check_machine()
-        build(chosen(), _say)
+        build(chosen(), _print)
         return 0
     check_root()
     cluster = Cluster.running(options.name)
     if cluster is None:
-        sys.stderr.write(f"cluster {options.name} is not up\n")
+        sys.stderr.write(f"cluster {options.name} does not run; start it with `python -m tests.cluster up`\n")
         return _FAILED
     if options.command == "load":
         cluster.load(*options.archives)
@@ -65,16 +65,16 @@ def _do(options: argparse.Namespace) -> int:
 
 
 def _show(cluster: Cluster) -> None:
-    _say(f"cluster {cluster.layout.name}: Kubernetes {cluster.kubernetes.text}, state in {cluster.layout.root}")
+    _print(f"cluster {cluster.layout.name}: Kubernetes {cluster.kubernetes.text}, state in {cluster.layout.root}")
     status = cluster.status()
     for service in sorted(status["running"]):
-        _say(f"  {service} runs; log {cluster.log(service)}")
+        _print(f"  {service} runs; log {cluster.log(service)}")
     for service, code in sorted(status["ended"].items()):
-        _say(f"  {service} has ended with status {os.waitstatus_to_exitcode(code)}; log {cluster.log(service)}")
-    _say(cluster.kubectl("get", "nodes").rstrip())
+        _print(f"  {service} has ended with status {os.waitstatus_to_exitcode(code)}; log {cluster.log(service)}")
+    _print(cluster.kubectl("get", "nodes").rstrip())
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -83,14 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m tests.cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--name", default="main", help="of the cluster; several run side by side (default main)")
+    parser.add_argument("--name", default="main", help="name of the cluster; several can run at once (default main)")
     commands = parser.add_subparsers(dest="command", required=True)
-    starts = commands.add_parser("up", help="start the cluster; where it runs, nothing happens")
-    starts.add_argument("--with-parent", type=int, metavar="PID", help="end it when this process ends")
-    commands.add_parser("down", help="end it, and leave nothing")
-    commands.add_parser("build", help="build or fetch the programs, and start nothing")
-    commands.add_parser("status", help="what runs")
-    commands.add_parser("load", help="import images").add_argument("archives", nargs="+", type=Path)
+    starts = commands.add_parser("up", help="start the cluster, if it does not run")
+    starts.add_argument("--with-parent", type=int, metavar="PID", help="end the cluster when this process ends")
+    commands.add_parser("down", help="end the cluster, and remove its files and groups")
+    commands.add_parser("build", help="build or download the programs, without starting a cluster")
+    commands.add_parser("status", help="print the services and nodes")
+    commands.add_parser("load", help="import images from archives").add_argument("archives", nargs="+", type=Path)
     for name in ("kubectl", "helm"):
         passed = commands.add_parser(name, help=f"run {name} as the administrator", add_help=False)
         passed.add_argument("arguments", nargs=argparse.REMAINDER)

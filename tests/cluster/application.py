@@ -1,4 +1,4 @@
-"""Images for pods: an application that holds no code of ours, and the one that ships."""
+"""Images for pods: an application image without code of this project, and the sidecar's image."""
 
 import fcntl
 import hashlib
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from image.base import make_base
-from tests.cluster.build import CACHE, Report, kept
+from tests.cluster.build import CACHE, Report, cached
 
 __all__ = ("APPLICATION_IMAGE", "SIDECAR_IMAGE", "application_archive", "sidecar_archive")
 
@@ -18,11 +18,11 @@ _DOCKERFILE = Path(__file__).parent / "config" / "application.Dockerfile"
 
 
 def application_archive(report: Report) -> Path:
-    """Return the archive of ``APPLICATION_IMAGE``, made where it is not there yet; Debian's own AWS CLI and boto3.
+    """Return the archive of ``APPLICATION_IMAGE``, built if it is not in the cache; it has Debian's AWS CLI and boto3.
 
     Raises:
-        BaseError: there is no root, no debootstrap or no Debian mirror.
-        subprocess.CalledProcessError: the build failed; its output has been shown.
+        BaseError: the user is not root, or there is no debootstrap or no Debian mirror.
+        subprocess.CalledProcessError: the build failed; its output was printed.
     """
     base = make_base("trixie", "amd64")
     digest = hashlib.sha256(_DOCKERFILE.read_bytes() + base.name.encode() + APPLICATION_IMAGE.encode()).hexdigest()[:12]
@@ -36,26 +36,30 @@ def application_archive(report: Report) -> Path:
         subprocess.run(["buildah", "push", "--quiet", APPLICATION_IMAGE, target], check=True)
         subprocess.run(["buildah", "rmi", APPLICATION_IMAGE], check=True, capture_output=True)
 
-    return kept(CACHE / f"application-{digest}", report, make) / "application.tar"
+    return cached(CACHE / f"application-{digest}", report, make) / "application.tar"
 
 
 def sidecar_archive(report: Report) -> Path:
-    """Return the archive of the image that ships, built from this checkout; where nothing changed, from its cache.
+    """Return the archive of the sidecar's image, built from this checkout; unchanged layers come from the cache.
+
+    If IMAGE_ARCHIVE is set, it is the returned path.
 
     Raises:
-        RuntimeError: the build failed; its output has been shown.
+        RuntimeError: the build failed; its output was printed.
     """
+    if "IMAGE_ARCHIVE" in os.environ:
+        return Path(os.environ["IMAGE_ARCHIVE"])
     output = CACHE / "sidecar.tar"
     report("building the sidecar's image")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / ".sidecar.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another run may be loading the archive that is there: it is replaced, and never written to.
+        # Another run may be loading the existing archive: it is replaced, and never written to.
         new = CACHE / f".sidecar-{os.getpid()}.tar"
         build = [sys.executable, "-m", "image.build", "--tool=buildah", "--debootstrap", f"--output={new}"]
         done = subprocess.run(build, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
             sys.stderr.write(done.stdout)
-            raise RuntimeError("the image was not built")
+            raise RuntimeError("the build of the sidecar's image failed; see the output above")
         new.replace(output)
     return output

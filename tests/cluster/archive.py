@@ -1,4 +1,4 @@
-"""Images that hold one program and nothing else, as an archive that `ctr images import` reads."""
+"""Images with one program, as an archive that `ctr images import` reads."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ def write_archive(archive: Path, reference: str, program: Path, architecture: st
         archive: the file to write.
         reference: the image's full name, such as localhost/pause:1.
         program: a static binary.
-        architecture: of that, as Go names it.
+        architecture: the binary's architecture, as Go names it.
     """
     layer = _tar({program.name: program.read_bytes()})
     config = json.dumps(
@@ -36,7 +36,7 @@ def _tar(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
-            entry = tarfile.TarInfo(name)  # no owner but root, no time: the same bytes each time
+            entry = tarfile.TarInfo(name)  # root as the owner and no time, so that the bytes are reproducible
             entry.size = len(content)
             entry.mode = 0o755
             tar.addfile(entry, io.BytesIO(content))

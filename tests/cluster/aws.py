@@ -1,4 +1,4 @@
-"""A handle on the strict AWS in a cluster's network."""
+"""Starts the strict AWS in a cluster's network, and sends requests to it."""
 
 import os
 import subprocess
@@ -16,15 +16,15 @@ __all__ = ("LocalAws",)
 
 
 class LocalAws:
-    """The strict AWS beside a cluster's API server, from `__enter__` to `__exit__`; one at a time for each cluster.
+    """The strict AWS in a cluster's network, from `__enter__` to `__exit__`; one at a time for each cluster.
 
     Attributes:
-        url: for pods, http.
-        tls_url: for pods, https, by the CA in `ca_pem`.
+        url: the endpoint for pods, http.
+        tls_url: the endpoint for pods, https; `ca_pem` verifies its certificate.
         about: also `account_id`, `region`, `provider_arn`, `thumbprint`, and the administrator's key.
 
     Args:
-        cluster: where it runs, and whose API server it can reach.
+        cluster: the cluster; its API server is the issuer.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -35,7 +35,7 @@ class LocalAws:
         self.about: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it listens."""
         options = {
             "socket": self._socket,
             "address": self._cluster.address,
@@ -69,19 +69,19 @@ class LocalAws:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it; nothing is left."""
+        """End the process."""
         if self._listens():
             self._ask("end")
         self._end()
 
     @property
     def url(self) -> str:
-        """The endpoint of every service, for pods."""
+        """The endpoint of all services, for pods."""
         return self.about["url"]
 
     @property
     def tls_url(self) -> str:
-        """The same over TLS."""
+        """The endpoint over TLS."""
         return self.about["tls_url"]
 
     @property
@@ -98,7 +98,7 @@ class LocalAws:
         audience: str = AUDIENCE,
         max_session_seconds: int = 3600,
     ) -> str:
-        """Do the tutorial's AWS half by the API, for this API server, and return the role's ARN; as World does."""
+        """Create the OIDC provider and the role for this API server; return the role's ARN; see `World`."""
         arn: str = self._ask(
             "set_up_trust",
             role=role,
@@ -110,39 +110,39 @@ class LocalAws:
         return arn
 
     def put_parameter(self, name: str, value: str) -> None:
-        """Make a parameter of the Parameter Store, which the role of `set_up_trust` may read."""
+        """Create a parameter in the Parameter Store; the role of `set_up_trust` can read it."""
         self.call("ssm", "put_parameter", Name=name, Value=value, Type="String", Overwrite=True)
 
     def call(self, service: str, operation: str, **arguments: object) -> Any:  # noqa: ANN401 - botocore's answer
-        """Return the answer of a boto3 client's method, called inside with the administrator's key; times are text.
+        """Call a boto3 client's method with the administrator's key, and return the result, with times as text.
 
         Raises:
-            Refused: what botocore raised, as text that begins with the exception's name.
+            RequestFailed: botocore raised an exception; the text begins with the exception's name.
         """
         return self._ask("call", service=service, operation=operation, arguments=arguments)
 
     def exchanges(self, *, good: bool | None = None) -> list[dict[str, Any]]:
-        """Return every AssumeRoleWithWebIdentity since the last reset, oldest first.
+        """Return the calls of AssumeRoleWithWebIdentity since the last reset, oldest first.
 
-        Each has `at`, `status` (None where the connection was cut), `access_key_id` (None where none was issued),
+        Each has `at`, `status` (None if the connection was closed), `access_key_id` (None if none was issued),
         `session_name`, `role_arn`, and of the token `jti` (None below 1.30), `sub` and `exp`.
 
         Args:
-            good: only those that issued a set, or only those that did not.
+            good: True returns only calls that issued credentials, False only the other calls.
         """
         found: list[dict[str, Any]] = self._ask("exchanges")
         return [entry for entry in found if good is None or good == (entry["access_key_id"] is not None)]
 
     def faults(self, *faults: dict[str, object]) -> None:
-        """Put exactly these faults in force, none for none: {"kind": "slow", "seconds": 2}, as `Fault` names them."""
+        """Replace all faults by these, such as {"kind": "slow", "seconds": 2}; the keys are those of `Fault.parse`."""
         self._ask("faults", faults=list(faults))
 
     def set(self, **values: float | None) -> None:
-        """Set `grant_seconds` or `propagation_seconds` of `Aws`."""
+        """Set `max_lifetime_seconds` or `propagation_seconds` of `Aws`."""
         self._ask("set", **values)
 
     def reset(self) -> None:
-        """Forget state, faults, exchanges and settings."""
+        """Delete state, faults, exchanges and settings."""
         self._ask("reset")
 
     def _ask(self, request: str, **members: object) -> Any:  # noqa: ANN401 - whatever JSON holds

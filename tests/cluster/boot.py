@@ -1,4 +1,4 @@
-"""Up and down."""
+"""Start and end a cluster."""
 
 import json
 import os
@@ -22,16 +22,16 @@ _START_SECONDS = 60
 
 
 def up(name: str = "main", *, parent: int | None = None, out: Callable[[str], object] = sys.stdout.write) -> Cluster:
-    """Return the cluster of this name, after starting it where it does not run.
+    """Start the cluster of this name if it does not run, and return it.
 
     Args:
-        name: of the cluster; several run side by side.
-        parent: a process whose end is the end of the cluster too.
-        out: takes lines for a person.
+        name: the cluster's name; several clusters can run at the same time.
+        parent: a process id; the cluster ends when this process ends.
+        out: receives lines for a person.
 
     Raises:
         Unfit: the machine cannot run it.
-        ValueError: a wrong name or KUBE_VERSION, or one that runs is of another version than KUBE_VERSION.
+        ValueError: a wrong name or KUBE_VERSION, or the running cluster has another version than KUBE_VERSION.
         TimeoutError, RuntimeError, subprocess.CalledProcessError: it did not start; nothing is left of it.
     """
     check_machine()
@@ -41,9 +41,9 @@ def up(name: str = "main", *, parent: int | None = None, out: Callable[[str], ob
         if cluster is not None:
             if "KUBE_VERSION" in os.environ and cluster.kubernetes != kubernetes:
                 raise ValueError(f"cluster {name} runs Kubernetes {cluster.kubernetes.text}: end it, or use --name")
-            out(f"cluster {name} runs already: Kubernetes {cluster.kubernetes.text}\n")
+            out(f"cluster {name} already runs: Kubernetes {cluster.kubernetes.text}\n")
             return cluster
-        remove(layout)  # what a run left that was killed
+        remove(layout)  # the rest of a run that was killed
         try:
             return _start(layout, kubernetes, parent, out)
         except BaseException:
@@ -52,10 +52,10 @@ def up(name: str = "main", *, parent: int | None = None, out: Callable[[str], ob
 
 
 def down(name: str = "main") -> None:
-    """End a cluster, and remove everything of it. Where there is none, nothing happens.
+    """End a cluster, and remove all of its files and groups. If there is no such cluster, do nothing.
 
     Raises:
-        Unfit: this is not root.
+        Unfit: the user is not root.
         ValueError: a wrong name.
         TimeoutError: a process did not end within 20 s.
     """
@@ -79,7 +79,7 @@ def _start(layout: Layout, kubernetes: Kubernetes, parent: int | None, out: Call
     write_files(layout, kubernetes)
     cluster = Cluster(layout, kubernetes, binaries)
     _start_keeper(layout, parent)
-    report("namespaces are there")
+    report("namespaces are ready")
     cluster.start("etcd", "containerd", "kube-apiserver")
     cluster.await_apiserver()
     report("API server is ready")
@@ -88,7 +88,7 @@ def _start(layout: Layout, kubernetes: Kubernetes, parent: int | None, out: Call
     wait_until(
         lambda: _schedulable(cluster), what="a node that is Ready", seconds=_START_SECONDS, log=cluster.log("kubelet")
     )
-    # Written last: a run without it is one that did not get here, and is removed by the next.
+    # Written last: without this file the start was incomplete, and the next `up` removes the cluster.
     (layout.root / "cluster.json").write_text(json.dumps({"kubernetes": kubernetes, "binaries": [*map(str, binaries)]}))
     report("node is Ready")
     return cluster
@@ -97,7 +97,7 @@ def _start(layout: Layout, kubernetes: Kubernetes, parent: int | None, out: Call
 def _start_keeper(layout: Layout, parent: int | None) -> None:
     follow = [] if parent is None else [f"--with-parent={parent}"]
     with (layout.logs / "keeper.log").open("w") as log:
-        # Forked twice: it is no child of ours, and outlives this command and its terminal.
+        # Forked twice: the keeper is not a child of this process, and runs after this command and its terminal end.
         subprocess.run(
             ["setsid", "--fork", sys.executable, "-m", "tests.cluster.keeper", layout.name, *follow],
             cwd=CHECKOUT,
@@ -111,7 +111,7 @@ def _start_keeper(layout: Layout, parent: int | None) -> None:
 
 
 def _schedulable(cluster: Cluster) -> bool:
-    """Whether the node is Ready, takes pods, and pods find the ServiceAccount that all of them have."""
+    """Return whether the node is Ready and without taints, and the default ServiceAccount exists."""
     cluster.check_alive()
     nodes = cluster.get("nodes")["items"]
     accounts = cluster.get("serviceaccounts", "-n", "default")["items"]

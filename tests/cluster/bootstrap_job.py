@@ -1,4 +1,4 @@
-"""The Job of `bootstrap cluster` on this cluster, as its documentation has it, and what came of it."""
+"""The Job of `bootstrap cluster` from docs/bootstrap-cluster.md on this cluster, and its result."""
 
 import json
 import re
@@ -22,7 +22,7 @@ BINDING, RIGHTS, DISCOVERY_ROLE = "allow-anon-openid", "test-rights", "system:se
 RBAC = "rbac.authorization.k8s.io"
 PAGE = (CHECKOUT / "docs" / "bootstrap-cluster.md").read_text()
 BLOCKS = [YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
-# What the page tells people to use: the Job, every right that `--mode apply` needs, and the one that it does not.
+# The page's examples: the Job, the rights that `--mode apply` needs, and the right that it does not need.
 JOB = next(block for block in BLOCKS if isinstance(block, dict) and block["kind"] == "Job")
 (RULE,) = next(block["rules"] for block in BLOCKS if isinstance(block, dict) and block["kind"] == "ClusterRole")
 (BIND,) = next(block for block in BLOCKS if isinstance(block, list))
@@ -33,18 +33,18 @@ LABEL = "test=bootstrap-cluster"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a Job ended: the command's exit code, and its JSON."""
+    """The result of a Job: the command's exit code, and its JSON."""
 
     code: int
     json: Any
 
     @property
     def causes(self) -> dict[str, list[str]]:
-        """Return {check: names of its causes} of what is broken."""
+        """Return {check: names of its causes} of the broken checks."""
         return {
             check["name"]: [cause["name"] for cause in check["causes"]]
             for check in self.json["checks"]
-            if check["state"] == "broken"
+            if check["status"] == "broken"
         }
 
     def of(self, name: str) -> Any:  # noqa: ANN401 - of the JSON
@@ -53,13 +53,13 @@ class Ended:
 
 
 def kept_binding(cluster: Cluster) -> Json | None:
-    """Return the binding, to be applied again; None where there is none."""
+    """Return the binding, to be applied again; None if there is none."""
     try:
-        kept: Json = cluster.get("clusterrolebinding", BINDING)
+        binding: Json = cluster.get("clusterrolebinding", BINDING)
     except CommandFailed:
         return None
-    kept["metadata"] = {"name": BINDING}
-    return kept
+    binding["metadata"] = {"name": BINDING}
+    return binding
 
 
 def remove_binding(cluster: Cluster) -> None:
@@ -81,7 +81,7 @@ def job(namespace: str, image: str, arguments: Sequence[str]) -> Json:
 
 
 def start(cluster: Cluster, namespace: str, image: str, *arguments: str) -> None:
-    """Start the Job anew in a namespace that takes restricted pods alone; `arguments` go behind the page's."""
+    """Start a new Job in a namespace with Pod Security "restricted"; `arguments` are added to the page's."""
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}}
     cluster.kubectl("delete", "job", NAME, "-n", namespace, "--ignore-not-found", "--cascade=foreground")
@@ -89,7 +89,7 @@ def start(cluster: Cluster, namespace: str, image: str, *arguments: str) -> None
 
 
 def ended(cluster: Cluster, namespace: str) -> Ended:
-    """Wait for the end of the Job, and return it."""
+    """Wait for the end of the Job, and return its result."""
 
     def terminated() -> Any:  # noqa: ANN401 - of the JSON
         for pod in cluster.get("pods", "-n", namespace, "-l", f"job-name={NAME}")["items"]:
@@ -100,7 +100,7 @@ def ended(cluster: Cluster, namespace: str) -> Ended:
 
     name, state = wait_until(terminated, what="the end of the Job's pod", seconds=90, log=cluster.log("kubelet"))
     text = cluster.kubectl("logs", name, "-n", namespace)
-    assert "eyJ" not in text, "every token begins so"
+    assert "eyJ" not in text, "the log has the beginning of a token"
     return Ended(state["exitCode"], json.loads(text))
 
 
@@ -111,7 +111,7 @@ def run(cluster: Cluster, namespace: str, image: str, *arguments: str) -> Ended:
 
 
 def give_rights(cluster: Cluster, namespaces: Sequence[str], *rules: Json) -> None:
-    """Give the ServiceAccounts of these namespaces exactly these rights."""
+    """Grant the ServiceAccounts of these namespaces exactly these rights."""
     metadata = {"name": RIGHTS, "labels": dict([LABEL.split("=")])}
     subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace} for namespace in namespaces]
     role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
@@ -128,7 +128,7 @@ def give_rights(cluster: Cluster, namespaces: Sequence[str], *rules: Json) -> No
 
 
 def await_right(cluster: Cluster, namespace: str, verb: str) -> None:
-    """Wait until RBAC knows: the authorizer sees a change a moment later."""
+    """Wait until the right is in effect: the authorizer sees a change a moment later."""
     user = f"--as=system:serviceaccount:{namespace}:{ACCOUNT}"
 
     def may() -> bool:

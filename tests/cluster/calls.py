@@ -1,4 +1,4 @@
-"""What `clients.py` called in a pod, read from the container's log."""
+"""The calls that `clients.py` made in a pod, read from the container's log."""
 
 import json
 import subprocess
@@ -23,11 +23,11 @@ class Call(NamedTuple):
     """One call.
 
     Attributes:
-        at: when it ended, in seconds since the epoch, by the container runtime's clock: the node's.
-        label: of the process that made it.
-        loop: "kept" or "new".
-        key: the access key id that signed it; empty where it failed.
-        error: empty where it did not.
+        at: the time when it ended, in seconds since the epoch, by the node's clock.
+        label: the label of the process that made the call.
+        loop: "kept" or "new", see `clients.py`.
+        key: the access key id that signed it; empty if the call failed.
+        error: the error; empty if the call succeeded.
     """
 
     at: float
@@ -38,13 +38,13 @@ class Call(NamedTuple):
 
 
 class FollowedLog:
-    """The log of an application's container to its end, also where the pod is gone by then; from `__enter__` on.
+    """The complete log of an application's container, also when the pod is deleted; from `__enter__` on.
 
     Args:
-        cluster: where it runs.
-        namespace: of the pod.
-        pod: its name; the container runs.
-        file: takes the log.
+        cluster: the cluster of the pod.
+        namespace: the pod's namespace.
+        pod: the pod's name; its container must run.
+        file: the file that the log is written to.
     """
 
     def __init__(self, cluster: Cluster, namespace: str, pod: str, file: Path) -> None:
@@ -69,25 +69,25 @@ class FollowedLog:
         self._process.wait()
 
     def await_calls(self) -> None:
-        """Wait for several calls.
+        """Wait for more than ten calls.
 
         Raises:
-            TimeoutError: they did not come.
+            TimeoutError: there were fewer within 30 s.
         """
         wait_until(lambda: self._file.read_text().count("\n") > _SEVERAL, what="calls", seconds=30)
 
     def to_the_end(self, seconds: float) -> str:
-        """Return the whole log, once the container has ended.
+        """Wait for the container's end, and return the complete log.
 
         Raises:
-            subprocess.TimeoutExpired: it has not within so many seconds.
+            subprocess.TimeoutExpired: the container did not end within ``seconds``.
         """
         self._process.wait(seconds)
         return self._file.read_text()
 
 
 def command(label: str = "application", *, drain_seconds: float = 1) -> list[str]:
-    """Return the command of a container that calls until it is told to end, and so many seconds longer."""
+    """Return the command of a container that makes calls until `drain_seconds` after SIGTERM."""
     return ["python3", "-c", _SCRIPT, label, PARAMETER, str(drain_seconds)]
 
 
@@ -97,10 +97,10 @@ def calls(cluster: Cluster, namespace: str, pod: str) -> list[Call]:
 
 
 def whole(log: str, labels: Sequence[str] = ("application",)) -> list[Call]:
-    """Return the calls of a log that is complete: each process has said at its end how many there were.
+    """Return the calls of a complete log: the last line of each process has the number of its calls.
 
     Raises:
-        AssertionError: it is not.
+        AssertionError: the log is not complete.
     """
     lines = _parsed(log)
     found = [line for line in lines if isinstance(line, Call)]

@@ -1,6 +1,6 @@
-"""The command of an application's container: one boto3 client for weeks; each line tells of one call.
+"""The command of an application's container: calls with one boto3 client; each output line is one call.
 
-It is sent as text and runs on the image's own Python and boto3. No retries: a call that failed shows as failed.
+The tests pass it as text to the image's Python. Without retries, so that each failed call is in the output.
 """
 
 import json
@@ -17,7 +17,7 @@ signed_by = ""
 
 
 def note(request: Any, **_more: object) -> None:  # noqa: ANN401 - botocore's own request
-    """Take the access key id from the request as it is sent, not from what the client believes to hold."""
+    """Save the access key id of the request as it is sent, not that of the client's session."""
     global signed_by  # noqa: PLW0603 - a script of one loop
     header = request.headers["Authorization"]
     text = header.decode() if isinstance(header, bytes) else header
@@ -33,6 +33,6 @@ while True:
         arn = client.get_caller_identity()["Arn"]
     except (BotoCoreError, ClientError) as failed:
         error = f"{type(failed).__name__}: {failed}"
-    line = {"at": time.time(), "signed_by": signed_by, "arn": arn, "error": error}  # noqa: TID251 - of another machine
-    print(json.dumps(line), flush=True)  # noqa: T201 - the container's log is where it is read
+    line = {"at": time.time(), "signed_by": signed_by, "arn": arn, "error": error}  # noqa: TID251 - a script without this project's modules
+    print(json.dumps(line), flush=True)  # noqa: T201 - the tests read the container's log
     time.sleep(PAUSE_SECONDS)

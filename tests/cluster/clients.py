@@ -2,9 +2,9 @@
 
     python3 -c "$(cat clients.py)" LABEL PARAMETER DRAIN_SECONDS
 
-The loop `kept` has one client, as most applications do, and the SDK keeps its credentials. The loop `new` makes a
-session for each call, so that each call asks the sidecar. SIGTERM ends both after some more seconds of calls, as
-an application drains. The last line says how many calls there were: where it is missing, so may others be.
+The loop `kept` has one client, as most applications do, and the SDK caches its credentials. The loop `new` makes a
+session for each call, so that each call gets credentials from the sidecar. After SIGTERM both loops make calls for
+DRAIN_SECONDS, as an application drains. The last line has the number of calls; without it the log is incomplete.
 """
 
 import json
@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 __all__ = ()
 
 PAUSE_SECONDS = 0.2
-# A call that failed has to show as failed.
+# Without retries, so that each failed call is in the output.
 ONE_ATTEMPT = Config(retries={"total_max_attempts": 1})
 
 label, parameter, drain_seconds = sys.argv[1:]
@@ -27,14 +27,14 @@ stop = threading.Event()
 made: list[str] = []
 
 
-def say(**members: object) -> None:
-    """Write a line at once and whole: two threads share standard output."""
+def write_line(**members: object) -> None:
+    """Write a line with one write and flush: two threads share standard output."""
     sys.stdout.write(json.dumps({"label": label, **members}) + "\n")
     sys.stdout.flush()
 
 
 def call_until_stopped(loop: str) -> None:
-    """Call again and again."""
+    """Make calls until `stop` is set."""
     session = ssm = None
     while not stop.wait(PAUSE_SECONDS):
         key = error = ""
@@ -48,7 +48,7 @@ def call_until_stopped(loop: str) -> None:
         except (BotoCoreError, ClientError) as failed:
             error = f"{type(failed).__name__}: {failed}"
         made.append(loop)
-        say(loop=loop, key=key, error=error)
+        write_line(loop=loop, key=key, error=error)
 
 
 signal.signal(signal.SIGTERM, lambda _number, _frame: threading.Timer(float(drain_seconds), stop.set).start())
@@ -57,4 +57,4 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-say(calls=len(made))
+write_line(calls=len(made))

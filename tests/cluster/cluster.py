@@ -25,8 +25,8 @@ __all__ = ("Cluster", "CommandFailed")
 _PEER = struct.Struct("3i")
 
 
-class CommandFailed(RuntimeError):  # noqa: N818 - says what happened
-    """A command in the cluster failed; the text has its standard error, `status` its exit status, `output` the rest."""
+class CommandFailed(RuntimeError):  # noqa: N818 - reads well in the tests
+    """A command failed; the text has its standard error, `status` its exit status, `output` its standard output."""
 
     def __init__(self, command: Sequence[str], done: "subprocess.CompletedProcess[str]") -> None:
         super().__init__(f"exit status {done.returncode} of `{' '.join(command)}`:\n{done.stderr}")
@@ -36,7 +36,7 @@ class CommandFailed(RuntimeError):  # noqa: N818 - says what happened
 
 
 class Cluster:
-    """What one does with a cluster that runs.
+    """The actions on a running cluster.
 
     Args:
         layout: its state directory.
@@ -45,7 +45,7 @@ class Cluster:
     """
 
     address = BRIDGE_ADDRESS
-    """The node's, in the cluster's own network: pods reach what listens there."""
+    """The node's address in the cluster's network; pods can connect to it."""
 
     def __init__(self, layout: Layout, kubernetes: Kubernetes, binaries: Binaries) -> None:
         self.layout = layout
@@ -59,7 +59,7 @@ class Cluster:
 
     @classmethod
     def running(cls, name: str = "main") -> "Cluster | None":
-        """Return the cluster of this name, or None where it is not up."""
+        """Return the cluster of this name, or None if it does not run."""
         layout = Layout.of(name)
         try:
             ask(layout.control, {"do": "status"})
@@ -74,9 +74,9 @@ class Cluster:
         """Run kubectl, and return its standard output.
 
         Args:
-            arguments: of kubectl.
+            arguments: the arguments of kubectl.
             input: its standard input.
-            kubeconfig: the user; the cluster's administrator by default.
+            kubeconfig: the kubeconfig of the user; the administrator's by default.
 
         Raises:
             CommandFailed: its exit status was not 0.
@@ -88,7 +88,7 @@ class Cluster:
         return self.run(["helm", *arguments], kubeconfig=kubeconfig)
 
     def run(self, command: Sequence[str], *, input: str | None = None, kubeconfig: Path | None = None) -> str:  # noqa: A002
-        """Run a program in the cluster's network, with files and processes of the machine; see `kubectl`."""
+        """Run a program in the cluster's network, with the machine's files and processes; see `kubectl`."""
         done = subprocess.run(
             self.in_network(command),
             input=input,
@@ -106,7 +106,7 @@ class Cluster:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def apply(self, manifest: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
-        """Apply objects: YAML, or one or several of them as they are."""
+        """Apply objects: YAML text, one object, or several objects."""
         if isinstance(manifest, Mapping):
             manifest = [manifest]
         if not isinstance(manifest, str):
@@ -121,7 +121,7 @@ class Cluster:
         """Wait for `kubectl wait --for=<condition>` on `thing`, such as "pod/a" and "condition=Ready".
 
         Raises:
-            TimeoutError: it did not come; the text describes the thing, its events and the kubelet's log.
+            TimeoutError: the condition did not become true; the text has `kubectl describe` and the kubelet's log.
         """
         try:
             self.kubectl("wait", "-n", namespace, f"--for={condition}", f"--timeout={seconds:.0f}s", thing)
@@ -133,7 +133,7 @@ class Cluster:
             raise TimeoutError(f"{failed}\n{described.stdout}{tail(self.log('kubelet'))}") from failed
 
     def new_namespace(self, name: str, **labels: str) -> None:
-        """Make a namespace, and wait for the ServiceAccount without which it takes no pod."""
+        """Create a namespace, and wait for its default ServiceAccount, which pods need."""
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         self._await_account(name)
 
@@ -145,21 +145,21 @@ class Cluster:
     # Processes
 
     def in_network(self, command: Sequence[str]) -> list[str]:
-        """Return the command that runs `command` in the cluster's network, and nothing else of the cluster's."""
+        """Return the command that runs `command` in the cluster's network namespace only."""
         return ["nsenter", f"--target={self.process_one()}", "--net", "--", *command]
 
     def enter(self, command: Sequence[str]) -> list[str]:
-        """Return the command that runs `command` in the cluster's network, mounts and processes, in this directory.
+        """Return the command that runs `command` in the cluster's network, mount and PID namespaces, in this directory.
 
-        It ends with the thread that started it, and with the cluster. Names in /etc/hosts: the API server's.
+        The command ends with the thread that started it, and with the cluster. Its /etc/hosts has the API server.
         """
         namespaces = ["nsenter", f"--target={self.process_one()}", "--net", "--mount", "--pid", "--"]
-        # Twice: nsenter forks to enter a PID namespace, and would leave its child behind when it is killed.
+        # Twice: nsenter forks to enter a PID namespace, and its child would survive when nsenter is killed.
         follow = ["setpriv", "--pdeathsig=KILL", "--"]
         return [*follow, *namespaces, *follow, "env", f"--chdir={Path.cwd()}", *command]
 
     def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
-        """Return the environment of kubectl, helm and ctr: none of the user's own settings reaches them."""
+        """Return the environment of kubectl, helm and ctr, without the user's settings."""
         return {
             "PATH": self.binaries.path(),
             "HOME": str(self.layout.home),
@@ -182,14 +182,14 @@ class Cluster:
             self._start(service, commands(self.layout, self.kubernetes)[service])
 
     def stop(self, service: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """End a service as a machine does, by default, and wait until it has."""
+        """Send a signal to a service, SIGKILL by default, and wait until it has ended."""
         ask(self.layout.control, {"do": "stop", "name": service, "signal": number})
         wait_until(
             lambda: service not in self.status()["running"], what=f"the end of {service}", seconds=30, every=0.02
         )
 
     def check_alive(self) -> None:
-        """Raise `RuntimeError` with the log's tail where a service has ended."""
+        """Raise `RuntimeError` with the end of the log if a service has ended."""
         for service, status in self.status()["ended"].items():
             code = os.waitstatus_to_exitcode(status)
             raise RuntimeError(f"{service} has ended with status {code}{tail(self.log(service))}")
@@ -204,18 +204,18 @@ class Cluster:
         """Start the API server, and wait until it is ready.
 
         Args:
-            flags: set, or taken away where None: {"authentication-config": None, "anonymous-auth": "false"}.
+            flags: flags to set, or to remove if None: {"authentication-config": None, "anonymous-auth": "false"}.
         """
-        every = {**api_server_flags(self.layout, self.kubernetes), **(flags or {})}
-        kept = {name: value for name, value in every.items() if value is not None}
-        self._start("kube-apiserver", with_flags("kube-apiserver", kept))
+        changed = {**api_server_flags(self.layout, self.kubernetes), **(flags or {})}
+        present = {name: value for name, value in changed.items() if value is not None}
+        self._start("kube-apiserver", with_flags("kube-apiserver", present))
         self.await_apiserver()
 
     def restart_apiserver(self, flags: Mapping[str, str | None] | None = None) -> None:
-        """Kill the API server and start it again; with its usual flags where none are given.
+        """Kill the API server and start it again, with its default flags if none are given.
 
-        So are its clients: each refused connection doubles the time until their next try, up to a minute. They work
-        when this returns: a controller-manager that finds no API server at its start ends.
+        The controller manager and the scheduler are restarted too, because they double the time until their next try
+        with each refused connection, up to a minute. They work when this returns.
         """
         self.stop_apiserver()
         self.start_apiserver(flags)
@@ -230,7 +230,7 @@ class Cluster:
         wait_until(self._ready, what="/readyz of the API server", seconds=seconds, log=self.log("kube-apiserver"))
 
     def rotate_signing_key(self) -> None:
-        """Let a new key sign tokens from now on; those before it stay public. The API server starts anew."""
+        """Make a new key sign tokens; the previous public keys stay in the key set. Restarts the API server."""
         path = self.layout.pki / f"service-account-{len(self.layout.signing_keys) + 1}.key"
         new_signing_key(path, self.layout.public_keys)
         self.restart_apiserver()
@@ -238,14 +238,14 @@ class Cluster:
     # Users and containers
 
     def pod_cgroup(self, uid: str, container: str) -> list[Path]:
-        """Return a container's folders of the controllers cpu and memory; one and the same on cgroup v2.
+        """Return a container's cgroup folders of the controllers cpu and memory, which are the same on cgroup v2.
 
         Args:
-            uid: the pod's.
-            container: its name, of an init container too.
+            uid: the pod's UID.
+            container: the container's name, which can be an init container.
 
         Raises:
-            LookupError: there is none that runs.
+            LookupError: no such container runs.
         """
         for pod in self.get("pods", "--all-namespaces")["items"]:
             if pod["metadata"]["uid"] == uid:
@@ -270,7 +270,7 @@ class Cluster:
             return False
 
     def process_one(self) -> int:
-        """Return process 1's id out here: the kernel keeps it with the socket that it listens at."""
+        """Return the id of process 1 outside of its PID namespace; the kernel saves it with the listening socket."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.layout.control))
             peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)

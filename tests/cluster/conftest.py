@@ -1,6 +1,6 @@
-"""A cluster for the session: one that is up is used and left, else one is started that ends with the session.
+"""A cluster for the session: a running cluster is used and left running; else one is started, and ended afterwards.
 
-``CLUSTER_NAME`` chooses which; ``main`` by default.
+``CLUSTER_NAME`` selects the cluster; ``main`` by default.
 """
 
 import os
@@ -17,12 +17,13 @@ from tests.cluster.boot import down, up
 from tests.cluster.cluster import Cluster
 from tests.cluster.system import Unfit
 from tests.cluster.tutorial import Json, example, with_aws
+from tests.helpers.long_report import report_about
 
 NAME = os.environ.get("CLUSTER_NAME", "main")
 
 
 def start(name: str) -> Cluster:
-    """Start a cluster that ends with this process, at the latest."""
+    """Start a cluster that ends at the latest when this process ends."""
     try:
         return up(name, parent=os.getpid())
     except Unfit as unfit:
@@ -32,21 +33,23 @@ def start(name: str) -> Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     was_up = Cluster.running(NAME) is not None
-    yield start(NAME)
+    started = start(NAME)
+    report_about(Kubernetes=started.kubernetes.text)
+    yield started
     if not was_up:
         down(NAME)
 
 
 @pytest.fixture(scope="session")
 def sidecar_image(cluster: Cluster) -> str:
-    """The image that ships, and the application's, in the node's store."""
+    """The sidecar's image; it and the application's image are imported into containerd."""
     cluster.load(sidecar_archive(sys.stderr.write), application_archive(sys.stderr.write))
     return f"{SIDECAR_IMAGE}:{__version__}"
 
 
 @pytest.fixture(scope="session")
 def open_discovery(cluster: Cluster) -> None:
-    """Let anybody read the issuer's documents: the tutorial's step, in today's form."""
+    """Allow anonymous requests for the issuer's documents, as the tutorial does."""
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
@@ -69,14 +72,14 @@ def session_aws(cluster: Cluster) -> Iterator[LocalAws]:
 
 @pytest.fixture
 def aws(session_aws: LocalAws) -> LocalAws:
-    """The strict AWS, empty."""
+    """The strict AWS without any state."""
     session_aws.reset()
     return session_aws
 
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """A namespace for the test."""
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:50].strip("-")
     cluster.new_namespace(name)
     yield name
@@ -85,5 +88,5 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
 
 @pytest.fixture
 def pod(aws: LocalAws, namespace: str, open_discovery: None, sidecar_image: str) -> Json:  # noqa: ARG001 - AWS has to reach the keys
-    """The example's pod, whose role trusts it; to change and to apply."""
+    """The example's pod, with a role that trusts it; the test changes and applies it."""
     return with_aws(example(namespace)[1], aws, aws.set_up_trust(namespace=namespace), sidecar_image=sidecar_image)

@@ -1,8 +1,8 @@
-"""The tutorial on a real Kubernetes, told step by step: ``make demo-cluster``.
+"""The tutorial on a real Kubernetes, step by step: ``make demo-cluster``.
 
-It starts the cluster where it is not up, applies ``examples/pod.yaml``, and has an unmodified AWS CLI in that pod do
-the tutorial's last steps, against a strict AWS that trusts this cluster's API server. The cluster is left running.
-``CLUSTER_NAME`` chooses it; ``main`` by default.
+It starts the cluster if it does not run, applies ``examples/pod.yaml``, and runs the tutorial's last steps with the
+unmodified AWS CLI in that pod, against a strict AWS that trusts this cluster's API server. The cluster keeps running.
+``CLUSTER_NAME`` selects the cluster; ``main`` by default.
 """
 
 import json
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-from examples.local.story import Story, StoryFailed
+from examples.local.transcript import StepFailed, Transcript
 from examples.local.world import ROLE
 from sidecar import __version__
 from tests.cluster.application import SIDECAR_IMAGE, application_archive, sidecar_archive
@@ -26,131 +26,145 @@ from tests.cluster.tutorial import ACCOUNT, APPLICATION, SIDECAR, Json, apply, e
 __all__ = ("main",)
 
 NAME = os.environ.get("CLUSTER_NAME", "main")
-NAMESPACE, POD, OTHER = "default", "aws-test", "somebody-else"
+NAMESPACE, POD, OTHER = "default", "aws-test", "other-account"
 PARAMETER = "/demo/demo/image-id"
-HELD = "import boto3; print(boto3.Session().get_credentials().access_key)"
-READY_SECONDS, RENEWAL_SECONDS, REFUSAL_SECONDS = 60, 25, 60
+PRINT_KEY = "import boto3; print(boto3.Session().get_credentials().access_key)"
+READY_SECONDS, REFRESH_SECONDS, DENIAL_SECONDS = 60, 25, 60
 
 
 class Demo:
-    """One run of the story.
+    """One run of the demo.
 
     Args:
-        story: tells it.
-        cluster: where it plays.
-        aws: what the cluster's tokens are exchanged at.
+        transcript: prints the steps and checks.
+        cluster: the cluster.
+        aws: the AWS that exchanges the cluster's tokens.
     """
 
-    def __init__(self, story: Story, cluster: Cluster, aws: LocalAws) -> None:
-        self.story, self.cluster, self.aws = story, cluster, aws
+    def __init__(self, transcript: Transcript, cluster: Cluster, aws: LocalAws) -> None:
+        self.transcript, self.cluster, self.aws = transcript, cluster, aws
         self.value = f"ami-{secrets.token_hex(8)}"
 
     def trust(self) -> str:
         """Do the tutorial's steps outside of the namespace; return the role's ARN."""
-        self.story.step("Once for each cluster: AWS may read the issuer's keys, and trusts one ServiceAccount")
+        self.transcript.step("Once for each cluster: allow AWS to read the issuer's keys; create a provider and a role")
         binding = [
             "clusterrolebinding",
             "allow-anon-openid",
             "--clusterrole=system:service-account-issuer-discovery",
             "--group=system:unauthenticated",
         ]
-        self.story.say(f"$ kubectl create {' '.join(binding)}")
-        # Applied, since it is there already when the story is told again.
+        self.transcript.say(f"$ kubectl create {' '.join(binding)}")
+        # Applied, because the binding already exists when the demo runs again.
         self.cluster.apply(self.cluster.kubectl("create", *binding, "--dry-run=client", "-o", "yaml"))
         arn = self.aws.set_up_trust(role=ROLE, namespace=NAMESPACE, service_account=ACCOUNT)
         self.aws.put_parameter(PARAMETER, self.value)
-        self.story.say(f"provider  {self.aws.about['provider_arn']}")
-        self.story.say(f"role      {arn}")
-        self.story.say(f"trust     only aud=sts.amazonaws.com and sub=system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
-        self.story.say(f"parameter {PARAMETER} = {self.value} (made for this run)")
+        self.transcript.say(f"provider  {self.aws.about['provider_arn']}")
+        self.transcript.say(f"role      {arn}")
+        self.transcript.say(f"trust     aud=sts.amazonaws.com and sub=system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
+        self.transcript.say(f"parameter {PARAMETER} = {self.value} (a random value of this run)")
         return arn
 
     def start(self, role_arn: str) -> None:
         """Apply the example, and wait until the application runs."""
-        self.story.step("In the namespace: the example's ServiceAccount and pod")
+        self.transcript.step("In the namespace: create the example's ServiceAccount and pod")
         self._remove(f"pod/{POD}", f"pod/{OTHER}", f"serviceaccount/{OTHER}")
         account, pod = example(NAMESPACE)
-        self.story.say("$ kubectl apply -f examples/pod.yaml   (with this machine's images, role and AWS)")
+        self.transcript.say("$ kubectl apply -f examples/pod.yaml   (with this machine's images, role and AWS)")
         apply(self.cluster, account, with_aws(pod, self.aws, role_arn, sidecar_image=f"{SIDECAR_IMAGE}:{__version__}"))
-        began = self.story.seconds
+        began = self.transcript.seconds
         try:
             self.cluster.wait(f"pod/{POD}", "condition=Ready", namespace=NAMESPACE, seconds=READY_SECONDS)
         except TimeoutError:
             if not self.aws.exchanges(good=False):
                 raise
-            raise StoryFailed(f"the pod got no credentials: {self._failure(POD)['next_step']}") from None
-        took = self.story.seconds - began
+            raise StepFailed(f"the pod got no credentials: {self._failure(POD)['fix']}") from None
+        took = self.transcript.seconds - began
         exchanges = self.aws.exchanges()
         evidence = f"{took:.1f} s after it was applied; exchanges at STS: {len(exchanges)}"
-        held = [exchange["access_key_id"] for exchange in exchanges if exchange["access_key_id"]]
-        self.story.check("the pod is ready, and AWS has granted one set", holds=len(held) == 1, evidence=evidence)
+        issued = [exchange["access_key_id"] for exchange in exchanges if exchange["access_key_id"]]
+        self.transcript.check(
+            "the pod is ready, and STS issued credentials once", holds=len(issued) == 1, evidence=evidence
+        )
         names = {line.split("=")[0] for line in self.exec("env").splitlines()}
         keys = names & {"AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"}
         evidence = ", ".join(sorted(name for name in names if name.startswith("AWS_")))
-        self.story.check("the application has no key and no token of its own", holds=not keys, evidence=evidence)
+        self.transcript.check("the application's environment has no key and no role", holds=not keys, evidence=evidence)
 
     def application(self) -> None:
-        """Have the AWS CLI work as it is."""
-        self.story.step("The AWS CLI in the pod, as it is")
+        """Run the unmodified AWS CLI in the pod."""
+        self.transcript.step("Run the unmodified AWS CLI in the pod")
         self._cli("")
 
     def _cli(self, when: str) -> None:
         expected = f"arn:aws:sts::{self.aws.about['account_id']}:assumed-role/{ROLE}/{NAMESPACE}-{POD}"
         arn = json.loads(self.exec("aws", "sts", "get-caller-identity"))["Arn"]
-        self.story.check(f"aws sts get-caller-identity{when}", holds=arn == expected, evidence=arn)
+        self.transcript.check(
+            f"aws sts get-caller-identity returns the role{when}", holds=arn == expected, evidence=arn
+        )
         got = json.loads(self.exec("aws", "ssm", "get-parameter", "--name", PARAMETER))
         value = got["Parameter"]["Value"]
-        self.story.check(f"aws ssm get-parameter{when}", holds=value == self.value, evidence=value)
+        self.transcript.check(
+            f"aws ssm get-parameter returns the value{when}", holds=value == self.value, evidence=value
+        )
 
-    def renewal(self) -> None:
-        """Have the credentials renewed: SIGHUP from the node, since the kubelet's own rotation takes 48 minutes."""
-        self.story.step("Credentials are renewed under the running pod")
-        before = self.exec("python3", "-c", HELD).strip()
+    def refresh(self) -> None:
+        """Refresh the credentials by SIGHUP from the node, because the kubelet's rotation takes 48 minutes."""
+        self.transcript.step("Refresh the credentials while the pod runs")
+        before = self.exec("python3", "-c", PRINT_KEY).strip()
         uid = self.cluster.get("pod", POD, "-n", NAMESPACE)["metadata"]["uid"]
         processes = (self.cluster.pod_cgroup(uid, SIDECAR)[0] / "cgroup.procs").read_text().split()
         os.kill(min(map(int, processes)), signal.SIGHUP)
-        self.story.say("SIGHUP to the daemon, from the node")
-        self.story.until("AWS grants another set", lambda: len(self.aws.exchanges(good=True)) > 1, RENEWAL_SECONDS)
-        granted = self.aws.exchanges(good=True)[-1]["access_key_id"]
-        took = self.story.until(
-            "the application has the new set", lambda: self.exec("python3", "-c", HELD).strip() == granted, 10
+        self.transcript.say("SIGHUP sent to the daemon, from the node")
+        self.transcript.until(
+            "STS issues new credentials", lambda: len(self.aws.exchanges(good=True)) > 1, REFRESH_SECONDS
         )
-        evidence = f"{before} became {granted}, {took:.1f} s after AWS granted it"
-        self.story.check("the application gets the new set", holds=before != granted, evidence=evidence)
-        self._cli(", with the new set")
+        issued = self.aws.exchanges(good=True)[-1]["access_key_id"]
+        took = self.transcript.until(
+            "the application has the new credentials",
+            lambda: self.exec("python3", "-c", PRINT_KEY).strip() == issued,
+            10,
+        )
+        evidence = f"access key id {before}, then {issued}, {took:.1f} s after STS issued it"
+        self.transcript.check("the application gets the new credentials", holds=before != issued, evidence=evidence)
+        self._cli(" with the new credentials")
 
-    def refusal(self, role_arn: str) -> None:
+    def denial(self, role_arn: str) -> None:
         """Apply the same pod with a ServiceAccount that the role does not trust."""
-        self.story.step("The same pod with another ServiceAccount")
+        self.transcript.step("Create the same pod with another ServiceAccount")
         account, pod = example(NAMESPACE)
         account["metadata"]["name"] = pod["metadata"]["name"] = pod["spec"]["serviceAccountName"] = OTHER
         apply(self.cluster, account, with_aws(pod, self.aws, role_arn, sidecar_image=f"{SIDECAR_IMAGE}:{__version__}"))
         subject = f"system:serviceaccount:{NAMESPACE}:{OTHER}"
 
-        def asked(*, good: bool) -> list[object]:
+        def statuses_of(*, good: bool) -> list[object]:
             return [one["status"] for one in self.aws.exchanges(good=good) if one["sub"] == subject]
 
-        self.story.until("it is refused", lambda: len(asked(good=False)) > 1, REFUSAL_SECONDS)
-        statuses = asked(good=False)
+        self.transcript.until("STS denies its exchanges", lambda: len(statuses_of(good=False)) > 1, DENIAL_SECONDS)
+        statuses = statuses_of(good=False)
         evidence = f"{len(statuses)} exchanges, HTTP status {statuses[-1]}"
-        self.story.check("AWS refuses it, and grants it nothing", holds=not asked(good=True), evidence=evidence)
+        self.transcript.check(
+            "STS denies each exchange of the pod", holds=not statuses_of(good=True), evidence=evidence
+        )
         failed = self._failure(OTHER)
-        self.story.check(
-            "its log says why, and what next", holds=failed["class"] == "access_denied", evidence=failed["next_step"]
+        self.transcript.check(
+            "its log has the outcome access_denied and the fix",
+            holds=failed["outcome"] == "access_denied",
+            evidence=failed["fix"],
         )
         status = self.cluster.get("pod", OTHER, "-n", NAMESPACE)["status"]["containerStatuses"][0]
         waits = "waiting" in status["state"]
-        self.story.check("its application is not started", holds=waits, evidence=json.dumps(status["state"]))
+        self.transcript.check("its application does not start", holds=waits, evidence=json.dumps(status["state"]))
         self._remove(f"pod/{OTHER}", f"serviceaccount/{OTHER}")
 
     def exec(self, *command: str) -> str:
-        """Run a command in the application's container, and say which."""
+        """Run a command in the application's container; print it if it is the AWS CLI."""
         if command[0] == "aws":
-            self.story.say(f"$ kubectl exec {POD} -c {APPLICATION} -- {' '.join(command)}")
+            self.transcript.say(f"$ kubectl exec {POD} -c {APPLICATION} -- {' '.join(command)}")
         return self.cluster.exec(POD, APPLICATION, *command, namespace=NAMESPACE)
 
     def _failure(self, pod: str) -> Json:
-        """Return the line in which a pod's daemon tells of a failed exchange."""
+        """Return the first exchange_failed line of a pod's daemon."""
         lines = self.cluster.kubectl("logs", pod, "-c", SIDECAR, "-n", NAMESPACE).splitlines()
         return next(line for line in map(json.loads, lines) if line["event"] == "exchange_failed")
 
@@ -159,40 +173,40 @@ class Demo:
 
 
 def main() -> int:
-    """Tell the story; return 0, or 1 with the first failure, or 6 where rights are missing."""
-    story = Story()
+    """Run the demo; return 0, or 1 when a check failed, or the exit status of `Unfit`."""
+    transcript = Transcript()
     failure = ""
     try:
-        story.step("A real Kubernetes of one node, with the image that ships")
+        transcript.step("Start a Kubernetes cluster of one node, and load the sidecar's image")
         cluster = up(NAME)
-        cluster.load(sidecar_archive(story.say), application_archive(story.say))
+        cluster.load(sidecar_archive(transcript.say), application_archive(transcript.say))
         with ExitStack() as stack:
-            demo = Demo(story, cluster, stack.enter_context(LocalAws(cluster)))
+            demo = Demo(transcript, cluster, stack.enter_context(LocalAws(cluster)))
             role_arn = demo.trust()
             demo.start(role_arn)
             demo.application()
-            demo.renewal()
-            demo.refusal(role_arn)
+            demo.refresh()
+            demo.denial(role_arn)
     except Unfit as unfit:
         sys.stderr.write(f"{unfit}\n")
         return unfit.status
-    except (StoryFailed, OSError, RuntimeError, subprocess.CalledProcessError) as error:
+    except (StepFailed, OSError, RuntimeError, subprocess.CalledProcessError) as error:
         failure = str(error)
-    story.end(failure)
+    transcript.end(failure)
     if Cluster.running(NAME):
-        sys.stdout.write(_farewell())
+        sys.stdout.write(_next_commands())
     return 1 if failure else 0
 
 
-def _farewell() -> str:
+def _next_commands() -> str:
     kubectl, end = 'make kubectl ARGS="{}"', "make cluster-down"
     if NAME != "main":
         kubectl, end = (
             f"python -m tests.cluster --name {NAME} kubectl {{}}",
             f"python -m tests.cluster --name {NAME} down",
         )
-    look = kubectl.format(f"logs {POD} -c {SIDECAR}")
-    return f"\nThe cluster is left up; its AWS has ended, so nothing is renewed any more.\nlook: {look}\nend:  {end}\n"
+    logs = kubectl.format(f"logs {POD} -c {SIDECAR}")
+    return f"\nThe cluster keeps running; its AWS has ended, so each exchange fails now.\nlogs: {logs}\nend:  {end}\n"
 
 
 if __name__ == "__main__":

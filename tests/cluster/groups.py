@@ -1,6 +1,6 @@
-"""The control group of a cluster, on cgroup v1 and v2: everything that the cluster runs is inside, pods included.
+"""The control group of a cluster, on cgroup v1 and v2: it has all processes of the cluster, pods included.
 
-That makes the end certain: whatever was lost track of, it is found here.
+Therefore all processes can be ended, also those that no other part knows.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ _END_SECONDS = 20.0
 
 
 class Group:
-    """The group by a cluster's name.
+    """The control group of a cluster.
 
     Args:
-        name: the cluster's.
+        name: the cluster's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -29,34 +29,34 @@ class Group:
         self.unified = (_ROOT / "cgroup.controllers").exists()
 
     def make(self) -> None:
-        """Make the group: the kubelet wants to find the one that it puts pods into, in every hierarchy."""
+        """Create the group in all hierarchies: the kubelet requires that its cgroupRoot exists."""
         if self.unified:
             controllers = (_ROOT / "cgroup.controllers").read_text().split()
             (_ROOT / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
         for folder in self._folders():
             (folder / "daemons").mkdir(parents=True, exist_ok=True)
-            # A new cpuset of v1 is empty, and takes no process.
+            # A new cpuset of cgroup v1 is empty, and rejects processes.
             for name in ("cpuset.cpus", "cpuset.mems"):
                 if (folder.parent / name).exists() and not self.unified:
                     for made in (folder, folder / "daemons"):
                         (made / name).write_text((folder.parent / name).read_text())
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """Return the command that runs `command` inside, beside the pods, from its first instruction on."""
+        """Return the command that joins the group's subgroup `daemons` and then executes `command`."""
         joins = "; ".join(
             f"echo $$ > {shlex.quote(str(folder / 'daemons' / 'cgroup.procs'))}" for folder in self._folders()
         )
         return ["/bin/sh", "-c", f"set -e; {joins}; exec {shlex.join(command)}"]
 
     def container(self, pod: str, container: str) -> list[Path]:
-        """Return the folders of a container's controllers cpu and memory; one and the same on v2.
+        """Return the folders of a container's controllers cpu and memory, which are the same on v2.
 
         Args:
             pod: the pod's UID.
             container: the container's id, without `containerd://`.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such folder.
         """
         parents = [_ROOT] if self.unified else [_ROOT / "cpu", _ROOT / "memory"]
         folders = []
@@ -69,7 +69,7 @@ class Group:
         return folders
 
     def end(self) -> None:
-        """Kill everything inside, and remove the group. Nothing to do is fine.
+        """Kill all processes in the group, and remove the group, if it exists.
 
         Raises:
             TimeoutError: a process did not end within 20 s.
@@ -92,12 +92,12 @@ class Group:
         return [parent / self.name for parent in parents]
 
     def _inner(self, folder: Path) -> Iterator[Path]:
-        """Return a group's folder and all below it, those above first; none where it is not there."""
+        """Return a group's folder and all below it, parents first; nothing if it does not exist."""
         # Not rglob, which raises at a folder that the kubelet removes meanwhile.
         return (Path(inner) for inner, _, _ in os.walk(folder))
 
     def processes(self) -> set[int]:
-        """Return the ids of all processes inside, those of pods too."""
+        """Return the ids of all processes in the group, pods included."""
         pids: set[int] = set()
         for folder in self._folders():
             for inner in self._inner(folder):
@@ -107,7 +107,7 @@ class Group:
 
 
 def _remove(folder: Path, until: float) -> None:
-    """Remove a group: the kernel lets go of a process a moment after it was reaped."""
+    """Remove a group; retried, because the kernel removes a process from it a moment after it was reaped."""
     while True:
         try:
             folder.rmdir()

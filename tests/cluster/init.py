@@ -1,7 +1,7 @@
-"""Process 1 of a cluster's namespaces: makes them a node, runs the services it is told to, reaps what ends.
+"""Process 1 of a cluster's namespaces: sets up the node, starts services on request, and reaps processes.
 
-``unshare`` starts it in a network, a mount and a PID namespace of its own. Its end is the end of all of it: the kernel
-kills what runs in a PID namespace whose process 1 is gone, and then the mounts and interfaces have no owner either.
+``unshare`` starts it in new network, mount and PID namespaces. When it ends, the cluster ends: the kernel kills all
+processes of a PID namespace whose process 1 has ended, and then removes the mounts and the interfaces.
 """
 
 import os
@@ -19,7 +19,7 @@ from tests.cluster.lines import answer, listen
 
 __all__ = ("Init", "main")
 
-# A kubelet sets these for the whole machine. It sees copies, so that the machine stays as it is.
+# A kubelet sets these for the machine. It gets copies, so that the machine does not change.
 _SYSCTLS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -32,14 +32,14 @@ _BRIDGE_MAC = "0a:58:0a:58:00:01"
 
 
 class Init:
-    """Runs services, and answers at the control socket until it is killed.
+    """Runs services, and responds to requests at the control socket until it is killed.
 
     Requests: `{"do": "start", "name": ..., "command": [...], "environment": {...}}`,
     `{"do": "stop", "name": ..., "signal": 9}`, which does not wait, and
-    `{"do": "status"}` -> `{"running": {name: pid in here}, "ended": {name: wait status}}`.
+    `{"do": "status"}` -> `{"running": {name: pid in this namespace}, "ended": {name: wait status}}`.
 
     Args:
-        layout: of the cluster.
+        layout: the cluster's layout.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -48,7 +48,7 @@ class Init:
         self._ended: dict[str, int] = {}
 
     def serve(self) -> None:
-        """Answer requests and reap processes, for ever."""
+        """Respond to requests and reap processes; does not return."""
         woken, wake = socket.socketpair()
         wake.settimeout(0)
         woken.settimeout(0)
@@ -68,8 +68,8 @@ class Init:
     def _answer(self, connection: socket.socket) -> None:
         try:
             answer(connection, self._do)
-        except OSError as error:  # who asked is gone: nothing that may end a cluster
-            sys.stderr.write(f"an answer was not taken: {error}\n")
+        except OSError as error:  # the client has ended, which must not end the cluster
+            sys.stderr.write(f"a response was not sent: {error}\n")
 
     def _do(self, request: dict[str, Any]) -> object:
         self._reap()
@@ -84,13 +84,13 @@ class Init:
 
     def _start(self, name: str, command: list[str], environment: dict[str, str]) -> int:
         if name in self._running:
-            raise ValueError(f"{name} runs already")
+            raise ValueError(f"{name} already runs; stop it first")
         program = shutil.which(command[0], path=environment["PATH"])
         if program is None:
             raise ValueError(f"no {command[0]} in {environment['PATH']}")
         log = os.open(self._layout.logs / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            # Not subprocess, whose objects want to wait for their processes themselves.
+            # Not subprocess: its objects wait for their processes, and this process reaps all of them.
             actions = [
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, log, 1),
@@ -117,17 +117,17 @@ class Init:
 
 
 def _make_node(layout: Layout) -> None:
-    """Give the namespaces a bridge, the service address, a name for the API server, and directories to write to."""
+    """Set up a bridge, the service address, the API server's name, and writable directories in the namespaces."""
     _run("ip", "link", "set", "lo", "up")
-    # Of its own: a bridge has the lowest address of its ports otherwise, and when that changes with a pod that comes or
-    # goes, the others send to the one before for some 8 s, until they ask anew. (The CNI plugin sets the address of
-    # bridges that it makes itself.)
+    # A fixed MAC address: without it a bridge has the lowest address of its ports. When that changes with a new or a
+    # deleted pod, the other pods send to the old address for some 8 s, until ARP finds the new one. (The CNI plugin
+    # sets the address of bridges that it creates itself.)
     _run("ip", "link", "add", "cni0", "address", _BRIDGE_MAC, "type", "bridge")
     _run("ip", "address", "add", f"{BRIDGE_ADDRESS}/{POD_NETWORK.split('/')[1]}", "dev", "cni0")
     _run("ip", "link", "set", "cni0", "up")
     _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     _run("mount", "--bind", str(layout.logs), "/var/log")
-    # Paths below it are fixed in the kubelet and in CNI plugins; what they write goes into the state directory.
+    # The kubelet and the CNI plugins write to fixed paths below /var/lib; the overlay writes to the state directory.
     upper, work = layout.root / "var-lib", layout.root / "var-lib-work"
     upper.mkdir()
     work.mkdir()
@@ -149,7 +149,7 @@ def _run(*command: str) -> None:
 
 
 def main() -> None:
-    """Be process 1 of the cluster that the argument names."""
+    """Run as process 1 of the cluster that the argument names."""
     layout = Layout.of(sys.argv[1])
     _make_node(layout)
     Init(layout).serve()

@@ -1,7 +1,7 @@
-"""Starts a cluster's process 1, and removes what is left when that ends, or when a process that it follows does.
+"""Starts a cluster's process 1, and removes the cluster's files and groups when that, or a given parent, ends.
 
-It stays outside of the namespaces, where control groups and the state directory can be removed. Killed itself, it
-takes process 1, and so everything, with it by a parent death signal; the next `up` or `down` then removes the rest.
+The keeper runs outside of the namespaces, where it can remove control groups and the state directory. If the keeper is
+killed, a parent death signal ends process 1 and so all processes; the next `up` or `down` removes the rest.
 """
 
 import argparse
@@ -24,19 +24,19 @@ _NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--propaga
 
 
 def remove(layout: Layout) -> None:
-    """Kill what runs of a cluster, and remove everything of it. Nothing to do is fine. The caller holds the lock.
+    """Kill all processes of a cluster, and remove its files and groups, if there are any. The caller holds the lock.
 
     Raises:
         TimeoutError: a process did not end within 20 s.
     """
-    # A keeper that still runs sees the end of what it started, and then ends too, leaving the rest to us.
+    # A keeper that still runs ends after the processes that it started; it removes nothing while the lock is held.
     wait_until(lambda: _end(layout), what="the end of the keeper", seconds=20, every=0.02)
-    Group(layout.name).end()  # which it may have been about to make
+    Group(layout.name).end()  # again: the keeper may have created the group meanwhile
     _remove_files(layout)
 
 
 def _end(layout: Layout) -> bool:
-    """Kill what runs, and return whether the keeper has ended."""
+    """Kill all processes, and return whether the keeper has ended."""
     Group(layout.name).end()
     mark = layout.root / "keeper"
     if not mark.exists():
@@ -78,16 +78,16 @@ def _keep(layout: Layout, parent: int | None) -> None:
                 ends.register(os.pidfd_open(pid), select.POLLIN)
         ends.poll()
     except ProcessLookupError:
-        sys.stderr.write(f"process {parent}, which this cluster was to end with, has ended already\n")
+        sys.stderr.write(f"process {parent} of --with-parent has already ended, so the cluster ends\n")
     finally:
         process.kill()
         process.wait()
 
 
 def _clean_up(layout: Layout, mark: os.stat_result) -> None:
-    """Remove what is left, unless somebody else is at it, or has started a new run of the same name."""
-    with layout.locked(wait=False) as ours:
-        if ours and (layout.root / "keeper").exists() and os.path.samestat(mark, (layout.root / "keeper").stat()):
+    """Remove files and groups, unless another process does so, or has started a new cluster of the same name."""
+    with layout.locked(wait=False) as locked:
+        if locked and (layout.root / "keeper").exists() and os.path.samestat(mark, (layout.root / "keeper").stat()):
             Group(layout.name).end()
             _remove_files(layout)
 
@@ -95,7 +95,7 @@ def _clean_up(layout: Layout, mark: os.stat_result) -> None:
 def _remove_files(layout: Layout) -> None:
     if layout.root.exists():
         shutil.rmtree(layout.root)
-    with contextlib.suppress(OSError):  # another cluster is in it, or there never was one
+    with contextlib.suppress(OSError):  # the directory of another cluster is in it, or it does not exist
         layout.root.parent.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Where everything of one run lies, by the cluster's name; and the few addresses that every part has to know."""
+"""The paths of a cluster, by its name, and the addresses that all parts use."""
 
 import contextlib
 import fcntl
@@ -20,20 +20,20 @@ __all__ = (
     "Layout",
 )
 
-# Each cluster has a network namespace of its own, so all of them have the same addresses.
+# Each cluster has its own network namespace, so all clusters have the same addresses.
 API_HOST = "api.shoot.test"
 ISSUER = f"https://{API_HOST}"
 BRIDGE_ADDRESS = "10.88.0.1"
-"""The node: the API server, the kubelet, and what else pods have to reach."""
+"""The node's address, where the API server, the kubelet and the local AWS listen."""
 POD_NETWORK = "10.88.0.0/24"
 SERVICE_ADDRESS = "10.96.0.1"
 SERVICE_NETWORK = "10.96.0.0/16"
 
 CHECKOUT = Path(__file__).parents[2]
-"""Where `python -m tests.cluster...` works."""
+"""The working directory of `python -m tests.cluster...`."""
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "aws-oidc-sidecar", "cluster")
-"""Where everything is kept that takes long to make, and locks."""
+"""The directory of built programs and images, and of locks."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
@@ -49,10 +49,10 @@ class Layout(NamedTuple):
         """Return the layout of the cluster with this name.
 
         Raises:
-            ValueError: a name that is no part of a path, of a control group and of a node's name.
+            ValueError: the name cannot be part of a path, of a control group's name and of a node's name.
         """
         if not _NAME.fullmatch(name):
-            raise ValueError(f"cluster name {name!r}: a small letter, then at most 19 of a-z, 0-9 and -")
+            raise ValueError(f"cluster name {name!r}: use a letter a-z, then at most 19 characters of a-z, 0-9 and -")
         base = os.environ.get("AWS_OIDC_SIDECAR_CLUSTERS") or "/var/tmp/aws-oidc-sidecar-cluster"
         return cls(name, Path(base, name))
 
@@ -63,7 +63,7 @@ class Layout(NamedTuple):
 
     @property
     def control(self) -> Path:
-        """The socket of the process that runs everything."""
+        """The socket of process 1."""
         return self.root / "control.sock"
 
     @property
@@ -88,7 +88,7 @@ class Layout(NamedTuple):
 
     @property
     def home(self) -> Path:
-        """HOME of kubectl and helm, so that they write and read nothing of the user's."""
+        """HOME of kubectl and helm, so that they do not use the user's files."""
         return self.root / "home"
 
     @property
@@ -98,12 +98,12 @@ class Layout(NamedTuple):
 
     @property
     def public_keys(self) -> Path:
-        """The public halves of all of them, one behind the other."""
+        """The public keys of all `signing_keys`, concatenated."""
         return self.pki / "service-account.pub"
 
     @contextlib.contextmanager
     def locked(self, *, wait: bool = True) -> Iterator[bool]:
-        """Hold the right to start and to remove this cluster; False where another has it and `wait` is not set."""
+        """Hold the lock for starting and removing this cluster; False if another process has it and `wait` is False."""
         CACHE.mkdir(parents=True, exist_ok=True)
         with (CACHE / f".{self.name}.lock").open("w") as file:
             try:

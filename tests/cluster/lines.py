@@ -1,4 +1,4 @@
-"""One JSON line asked, one answered, over a Unix socket: those reach from one network namespace into another."""
+"""One JSON line as the request and one as the response, over a Unix socket, which works between network namespaces."""
 
 import json
 import socket
@@ -6,21 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ("Refused", "answer", "ask", "listen")
+__all__ = ("RequestFailed", "answer", "ask", "listen")
 
 _SECONDS = 30.0
 
 
-class Refused(RuntimeError):  # noqa: N818 - what the other side said, not a fault here
-    """The other side answered with an error."""
+class RequestFailed(RuntimeError):  # noqa: N818 - reads well in the tests
+    """The response of the other process is an error."""
 
 
 def ask(path: Path, request: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return the answer of who listens at `path`.
+    """Send a request to the process that listens at `path`, and return its result.
 
     Raises:
-        Refused: it answered with an error.
-        OSError: nobody listens, or no answer within 30 s.
+        RequestFailed: the response is an error.
+        OSError: no process listens, or there was no response within 30 s.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_SECONDS)
@@ -28,12 +28,12 @@ def ask(path: Path, request: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever 
         connection.sendall(json.dumps(request).encode() + b"\n")
         document = json.loads(_line(connection))
     if "error" in document:
-        raise Refused(document["error"])
+        raise RequestFailed(document["error"])
     return document["result"]
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a socket that listens at `path`, for this user alone; it listens from when the path is there."""
+    """Return a socket that listens at `path`, with mode 0600; the path exists only after the socket listens."""
     listener = socket.socket(socket.AF_UNIX)
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
@@ -45,12 +45,12 @@ def listen(path: Path) -> socket.socket:
 
 
 def answer(connection: socket.socket, handle: Callable[[dict[str, Any]], Any]) -> None:
-    """Read one request, answer it, and close; an exception of `handle` is the answer's error."""
+    """Read one request, send the response, and close; an exception of `handle` becomes the response's error."""
     with connection:
         connection.settimeout(_SECONDS)
         try:
             document: dict[str, Any] = {"result": handle(json.loads(_line(connection)))}
-        except Exception as error:  # noqa: BLE001 - told to who asked
+        except Exception as error:  # noqa: BLE001 - sent to the client
             document = {"error": f"{type(error).__name__}: {error}"}
         connection.sendall(json.dumps(document).encode() + b"\n")
 
@@ -59,5 +59,5 @@ def _line(connection: socket.socket) -> bytes:
     with connection.makefile("rb") as file:
         line = file.readline()
     if not line.endswith(b"\n"):
-        raise ConnectionError("the other side ended before its line did")
+        raise ConnectionError("the other process closed the connection before the end of its line")
     return line

@@ -1,8 +1,8 @@
-"""The strict AWS of `examples/local`, inside of a cluster's network: it trusts the API server as a token issuer.
+"""The strict AWS of `examples/local` in a cluster's network, with the API server as the token issuer.
 
-Run as ``python -m tests.cluster.local_aws``, by `tests.cluster.aws.LocalAws`. Pods reach it at the node's address; it
-reads discovery document and keys from the API server over TLS, by the thumbprint of the cluster's CA; another process
-asks and tells it things over a Unix socket.
+`tests.cluster.aws.LocalAws` runs it as ``python -m tests.cluster.local_aws``. Pods connect to it at the node's address.
+It reads the discovery document and the keys from the API server over TLS, verified by the thumbprint of the cluster's
+CA. `LocalAws` sends requests to it over a Unix socket.
 """
 
 import argparse
@@ -34,12 +34,12 @@ _KEY_ID = re.compile(rb"<AccessKeyId>(\w+)</AccessKeyId>")
 
 
 class RecordingAws(Aws):
-    """The strict AWS, which also keeps what each web identity token said and what came of it: never a token or a key.
+    """The strict AWS, which also records the claims and the result of each exchange, without tokens and secrets.
 
     Args:
-        address: where pods reach it.
+        address: the listen address, which pods can reach.
         issuer: the issuer's URL.
-        issuer_address: where that answers, port 443.
+        issuer_address: the address of the issuer; the port is 443.
     """
 
     def __init__(self, address: str, issuer: str, issuer_address: str) -> None:
@@ -49,7 +49,7 @@ class RecordingAws(Aws):
         self.exchanges: deque[dict[str, object]] = deque(maxlen=_MOST_EXCHANGES)
 
     def respond(self, request: HttpRequest) -> HttpResponse | None:
-        """Answer as `Aws` does, and keep the exchange."""
+        """Respond as `Aws` does, and record the exchange."""
         response = super().respond(request)
         operation = Operation.of(request)
         if operation.name == "AssumeRoleWithWebIdentity":
@@ -67,8 +67,8 @@ class RecordingAws(Aws):
         return response
 
 
-class _Desk:
-    """Answers what is asked over the socket; each public method is a request, its keywords the request's members."""
+class _Handler:
+    """Handles the requests of the socket; each public method is a request, its parameters the request's members."""
 
     def __init__(self, aws: RecordingAws, issuer: str, ca_file: Path) -> None:
         self._aws = aws
@@ -105,7 +105,7 @@ class _Desk:
         }
 
     def call(self, service: str, operation: str, arguments: dict[str, Any]) -> object:
-        """Do one call to the API with the administrator's key; errors are botocore's."""
+        """Call the API with the administrator's key; errors are botocore's."""
         client = self._client(service)
         try:
             return getattr(client, operation)(**arguments)
@@ -118,8 +118,8 @@ class _Desk:
 
     def set(self, **values: float | None) -> None:
         for name, value in values.items():
-            if name not in ("grant_seconds", "propagation_seconds"):
-                raise ValueError(f"{name} is not set here")
+            if name not in ("max_lifetime_seconds", "propagation_seconds"):
+                raise ValueError(f"{name} cannot be set; use max_lifetime_seconds or propagation_seconds")
             setattr(self._aws, name, value)
 
     def reset(self) -> None:
@@ -168,7 +168,7 @@ class _Desk:
 
 
 def _claims(token: str) -> dict[str, object]:
-    """Return what tells tokens apart; they are judged elsewhere."""
+    """Return the claims that identify a token, without verifying it."""
     try:
         claims = decode_segment(token.split(".")[1])
     except (IndexError, ValueError):
@@ -177,7 +177,7 @@ def _claims(token: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Serve until told to end."""
+    """Serve until the request `end`."""
     parser = argparse.ArgumentParser()
     for name in ("socket", "address", "issuer", "issuer-address", "ca-file"):
         parser.add_argument(f"--{name}", required=True)
@@ -186,15 +186,15 @@ def main() -> None:
         RecordingAws(options.address, options.issuer, options.issuer_address) as aws,
         listen(Path(options.socket)) as listener,
     ):
-        desk = _Desk(aws, options.issuer, Path(options.ca_file))
+        handler = _Handler(aws, options.issuer, Path(options.ca_file))
         listener.settimeout(0.1)
-        while not desk.ended.is_set():
+        while not handler.ended.is_set():
             try:
                 connection, _ = listener.accept()
             except TimeoutError:
                 continue
-            # A thread for each: a call to an AWS that is told to be slow must not keep others out.
-            threading.Thread(target=answer, args=(connection, desk.handle), daemon=True).start()
+            # A thread for each: a call that the fault `slow` delays must not delay the others.
+            threading.Thread(target=answer, args=(connection, handler.handle), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""NetworkPolicies as rules of the packet filter in one pod's network, for a cluster without an engine for them.
+"""NetworkPolicies as packet filter rules in one pod's network, for a cluster without a policy engine.
 
-Of the API it knows what ``examples/network-policy.yaml`` uses. Addresses are those of the moment; an engine follows
-them. It is stricter than one in this: a pod may always talk to its node (Kubernetes, "Network Policies"), here not.
+It supports the parts of the API that ``examples/network-policy.yaml`` uses. It uses the addresses of this moment; an
+engine updates them. It is stricter than an engine: with an engine a pod can always connect to its node (Kubernetes,
+"Network Policies"), here it cannot.
 """
 
 import re
@@ -14,7 +15,7 @@ __all__ = ("dropped", "enforce")
 
 _PACKETS = re.compile(r"^:OUTPUT DROP \[([0-9]+):", re.MULTILINE)
 
-# What every engine lets pass: the pod's own loopback, answers, and what its node sends, such as probes.
+# Allowed by each engine: the pod's loopback, responses, and packets from its node, such as probes.
 _FRAME = """*filter
 :INPUT DROP
 :FORWARD DROP
@@ -30,17 +31,17 @@ COMMIT
 
 
 def enforce(cluster: Cluster, namespace: str, pod: str, container: str) -> list[str]:
-    """Put the policies that select a pod in force, and return the rules that they add to what is always open.
+    """Apply the policies that select a pod, and return the rules that they add to `_FRAME`.
 
     Args:
-        cluster: where it runs.
-        namespace: of the pod and of the policies.
-        pod: its name.
-        container: one of its containers that runs.
+        cluster: the cluster of the pod.
+        namespace: the namespace of the pod and of the policies.
+        pod: the pod's name.
+        container: one of its running containers.
 
     Raises:
-        LookupError: no policy of both types selects the pod.
-        NotImplementedError: a policy has what is not translated here.
+        LookupError: no policies of both types select the pod.
+        NotImplementedError: a policy has a part that is not supported here.
     """
     rules = []
     closed = set()
@@ -54,14 +55,14 @@ def enforce(cluster: Cluster, namespace: str, pod: str, container: str) -> list[
                 *_rules(cluster, spec.get("ingress", []), "from", "-A INPUT -s"),
             ]
     if closed != {"Ingress", "Egress"}:
-        raise LookupError(f"the policies in {namespace} close only {closed or 'nothing'} for {pod}")
+        raise LookupError(f"the policies in {namespace} that select {pod} have only the types {sorted(closed)}")
     text = _FRAME.format(node=cluster.address, rules="\n".join(rules))
     cluster.run([*_inside(cluster, namespace, pod, container), "iptables-restore"], input=text)
     return rules
 
 
 def dropped(cluster: Cluster, namespace: str, pod: str, container: str) -> int:
-    """Return how many packets of the pod have been dropped on their way out."""
+    """Return the number of outgoing packets of the pod that were dropped."""
     saved = cluster.run([*_inside(cluster, namespace, pod, container), "iptables-save", "-c", "-t", "filter"])
     found = _PACKETS.search(saved)
     assert found, saved
@@ -77,7 +78,7 @@ def _inside(cluster: Cluster, namespace: str, pod: str, container: str) -> list[
 def _rules(cluster: Cluster, policy_rules: list[dict[str, Any]], peers: str, chain: str) -> Iterator[str]:
     for rule in policy_rules:
         if set(rule) != {peers, "ports"} or any(set(port) != {"protocol", "port"} for port in rule["ports"]):
-            raise NotImplementedError(f"a rule of {rule}")
+            raise NotImplementedError(f"unsupported rule: {rule}")
         for peer in rule[peers]:
             for address in _addresses(cluster, peer):
                 for port in rule["ports"]:
@@ -88,7 +89,7 @@ def _addresses(cluster: Cluster, peer: dict[str, Any]) -> list[str]:
     if list(peer) == ["ipBlock"] and list(peer["ipBlock"]) == ["cidr"]:
         return [peer["ipBlock"]["cidr"]]
     if "namespaceSelector" not in peer or set(peer) - {"namespaceSelector", "podSelector"}:
-        raise NotImplementedError(f"a peer of {peer}")
+        raise NotImplementedError(f"unsupported peer: {peer}")
     namespaces = cluster.get("namespaces", f"--selector={_selector(peer['namespaceSelector'])}")["items"]
     pods = f"--selector={_selector(peer.get('podSelector', {}))}"
     return [
@@ -99,9 +100,9 @@ def _addresses(cluster: Cluster, peer: dict[str, Any]) -> list[str]:
 
 
 def _selector(selector: dict[str, Any]) -> str:
-    """Return a selector as kubectl takes it, so that the API server judges."""
+    """Return a selector in kubectl's syntax, so that the API server evaluates it."""
     expressions = selector.get("matchExpressions", [])
     if any(expression["operator"] != "Exists" for expression in expressions):
-        raise NotImplementedError(f"a selector of {expressions}")
+        raise NotImplementedError(f"unsupported selector: {expressions}")
     labels = [f"{name}={value}" for name, value in selector.get("matchLabels", {}).items()]
     return ",".join([*labels, *(expression["key"] for expression in expressions)])

@@ -26,10 +26,10 @@ _RSA_BITS = 2048
 
 
 class Authority:
-    """The one CA of a cluster, for servers and clients, kept in a directory so that each process can issue.
+    """The CA of a cluster, for servers and clients, saved in a directory so that each process can issue certificates.
 
     Args:
-        directory: where `ca.pem` and `ca.key` are; they are made where they are not there.
+        directory: the directory of `ca.pem` and `ca.key`; they are created if they do not exist.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -51,10 +51,10 @@ class Authority:
     ) -> tuple[Path, Path]:
         """Return the files of a new certificate and its key, `<name>.pem` and `<name>.key`.
 
-        The certificate's file holds the CA's behind it: what a server then sends is what Gardener's API server sends.
+        The certificate's file also has the CA certificate, so a server sends the same chain as Gardener's API server.
 
         Args:
-            name: of the files.
+            name: the name of the files.
             common_name: a client's user name.
             groups: a client's groups.
             sans: a server's DNS names and addresses.
@@ -78,7 +78,7 @@ class Authority:
 
 
 def new_signing_key(path: Path, public: Path) -> None:
-    """Write a new key for ServiceAccount tokens, and append its public half to those in `public`."""
+    """Write a new key for ServiceAccount tokens, and append its public key to the file `public`."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
     _write_key(path, key)
     with public.open("ab") as file:
@@ -93,7 +93,7 @@ def write_kubeconfig(path: Path, *, server: str, ca: Path, client: tuple[Path, P
         server: the API server's URL.
         ca: the CA's certificate.
         client: the files of the client's certificate and key.
-        namespace: the default one.
+        namespace: the default namespace.
     """
     cluster = {"server": server, "certificate-authority-data": _data(ca)}
     user = {"client-certificate-data": _data(client[0]), "client-key-data": _data(client[1])}

@@ -1,4 +1,4 @@
-"""The charts on this cluster: with its images, its AWS, and helm as the user who installs."""
+"""The charts on this cluster: values with its images and its AWS, and helm as the installing user."""
 
 import subprocess
 import sys
@@ -30,12 +30,12 @@ READ_ONLY = "arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess"
 
 
 def connect_to(cluster: Cluster) -> list[str]:
-    """Return the flags that lead to the issuer: in here there is no DNS."""
+    """Return the flags with the issuer's address: the cluster has no DNS."""
     return [CONNECT_TO, f"{API_HOST}:443:{cluster.address}:443"]
 
 
 def values(cluster: Cluster, aws: LocalAws, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - of a chart
-    """Return the values that this machine needs; `more` are the test's own."""
+    """Return the values that this machine needs, merged with `more`."""
     repository, _, tag = APPLICATION_IMAGE.rpartition(":")
     here = {
         "region": "eu-central-1",
@@ -70,7 +70,7 @@ def example_values(aws: LocalAws, **more: Any) -> dict[str, Any]:  # noqa: ANN40
 
 
 def merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Return both, as helm merges values: maps are merged, everything else is replaced."""
+    """Return both, merged as helm merges values: maps are merged, other values are replaced."""
     both = dict(base)
     for key, value in more.items():
         old = both.get(key)
@@ -79,10 +79,10 @@ def merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def helm(cluster: Cluster, *arguments: str, user: Path | None = None) -> str:
-    """Run helm, and return what it printed.
+    """Run helm, and return its standard output.
 
     Raises:
-        CommandFailed: it failed.
+        CommandFailed: helm failed.
     """
     return cluster.helm(*arguments, kubeconfig=user)
 
@@ -91,7 +91,7 @@ def bootstrap_aws(cluster: Cluster, aws: LocalAws, *arguments: str) -> str:
     """Run `aws-oidc-sidecar bootstrap aws` in the cluster's network, as the account's administrator.
 
     Raises:
-        subprocess.CalledProcessError: it failed; its output has been shown.
+        subprocess.CalledProcessError: the command failed; its output was printed.
     """
     command = [sys.executable, "-m", "sidecar", "bootstrap", "aws", "--issuer", ISSUER, *arguments]
     environment = {

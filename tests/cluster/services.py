@@ -1,4 +1,4 @@
-"""The six services of the node: what each is started with, and the files that they read."""
+"""The six services of the node: their commands and their files."""
 
 import json
 import os
@@ -23,13 +23,13 @@ from tests.cluster.versions import Kubernetes
 __all__ = ("SERVER", "api_server_flags", "commands", "with_flags", "write_files")
 
 SERVER = f"https://{BRIDGE_ADDRESS}"
-"""The API server's URL for clients that look no name up."""
+"""The API server's URL for clients without name resolution."""
 
 _TEMPLATES = Path(__file__).parent / "config"
 
 
 def write_files(layout: Layout, kubernetes: Kubernetes) -> None:
-    """Write every key, certificate and configuration file of a new cluster."""
+    """Write the keys, certificates and configuration files of a new cluster."""
     for directory in (layout.pki, layout.config / "cni", layout.logs, layout.home):
         directory.mkdir(parents=True)
     authority = Authority(layout.pki)
@@ -37,7 +37,7 @@ def write_files(layout: Layout, kubernetes: Kubernetes) -> None:
     kubernetes_names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
     authority.issue("api", sans=[API_HOST, *kubernetes_names, SERVICE_ADDRESS, BRIDGE_ADDRESS, "127.0.0.1"])
     authority.issue("kubelet", sans=[layout.node, BRIDGE_ADDRESS])
-    # Of the server, towards the kubelet.
+    # The API server's client certificate for the kubelet.
     authority.issue("kubelet-client", common_name="kube-apiserver", groups=["system:masters"])
     users = {
         "admin": ("admin", ["system:masters"]),
@@ -80,7 +80,7 @@ def commands(layout: Layout, kubernetes: Kubernetes) -> dict[str, list[str]]:
             "--advertise-client-urls=http://127.0.0.1:2379",
             "--listen-peer-urls=http://127.0.0.1:2380",
             "--log-level=warn",
-            "--unsafe-no-fsync",  # nothing here outlives the machine
+            "--unsafe-no-fsync",  # the data is not needed after a crash
         ],
         "containerd": ["containerd", f"--config={config / 'containerd.toml'}"],
         "kube-apiserver": with_flags("kube-apiserver", api_server_flags(layout, kubernetes)),
@@ -120,7 +120,7 @@ def commands(layout: Layout, kubernetes: Kubernetes) -> dict[str, list[str]]:
 
 
 def api_server_flags(layout: Layout, kubernetes: Kubernetes) -> dict[str, str]:
-    """Return the flags of an API server that is, under a public name on port 443, the issuer of its own tokens.
+    """Return the flags of an API server that is the issuer of its tokens, with a host name and port 443.
 
     All signing keys are public; the newest one signs.
     """
@@ -141,7 +141,7 @@ def api_server_flags(layout: Layout, kubernetes: Kubernetes) -> dict[str, str]:
         "kubelet-certificate-authority": f"{pki / 'ca.pem'}",
         "kubelet-client-certificate": f"{pki / 'kubelet-client.pem'}",
         "kubelet-client-key": f"{pki / 'kubelet-client.key'}",
-        "kubelet-preferred-address-types": "InternalIP",  # or logs and exec look the node's name up
+        "kubelet-preferred-address-types": "InternalIP",  # else logs and exec resolve the node's name
         "service-account-issuer": ISSUER,
         "service-account-jwks-uri": f"{ISSUER}/openid/v1/jwks",
         "service-account-signing-key-file": f"{layout.signing_keys[-1]}",

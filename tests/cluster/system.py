@@ -1,4 +1,4 @@
-"""What the machine has to bring along: root, Go, util-linux, and Debian packages, which are installed."""
+"""The requirements on the machine: root, Go, util-linux, and Debian packages, which are installed."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ _PACKAGES = {
 
 
 class Unfit(Exception):  # noqa: N818 - a state of the machine
-    """This machine cannot run the cluster; the text is one line with the reason, `status` the exit code."""
+    """The machine cannot run the cluster; the text is one line with the reason, `status` the exit code."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -28,37 +28,39 @@ class Unfit(Exception):  # noqa: N818 - a state of the machine
 
 
 def check_root() -> None:
-    """Raise `Unfit` unless this is root: namespaces, mounts and control groups are needed."""
+    """Raise `Unfit` if the user is not root: the cluster needs namespaces, mounts and control groups."""
     if os.geteuid():
-        raise Unfit(_RIGHTS, "the cluster needs root: it makes namespaces, mounts and control groups")
+        raise Unfit(_RIGHTS, "the cluster needs root, for namespaces, mounts and control groups; run it as root")
 
 
 def check_machine() -> None:
-    """Raise `Unfit` where something lacks that is not installed by itself."""
+    """Raise `Unfit` if a requirement is missing that `install_packages` does not install."""
     check_root()
     for program in ("unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
-            raise Unfit(_USAGE, f"there is no `{program}` on PATH: it is part of util-linux")
+            raise Unfit(_USAGE, f"there is no `{program}` on PATH; install util-linux")
 
 
 def check_go() -> None:
-    """Raise `Unfit` where there is no Go; it is needed only until everything has been built."""
+    """Raise `Unfit` if there is no Go; it is needed only for programs that are not in the cache."""
     if shutil.which("go") is None:
-        raise Unfit(_USAGE, "the cluster is built from Go modules: there is no `go` on PATH (1.26 or newer)")
+        raise Unfit(
+            _USAGE, "there is no `go` on PATH, and the cluster is built from Go modules; install Go 1.26 or newer"
+        )
 
 
 def install_packages(report: Callable[[str], None]) -> None:
-    """Install the Debian packages that lack, and say so.
+    """Install the missing Debian packages, and report them.
 
     Raises:
-        Unfit: this is no Debian.
-        subprocess.CalledProcessError: apt-get failed; its output has been shown.
+        Unfit: there is no apt-get.
+        subprocess.CalledProcessError: apt-get failed; its output was printed.
     """
     missing = [package for package, file in _PACKAGES.items() if not Path(file).exists()]
     if not missing:
         return
     if shutil.which("apt-get") is None:
-        raise Unfit(_USAGE, f"there is no apt-get to install {' '.join(missing)} with")
+        raise Unfit(_USAGE, f"{' '.join(missing)} is missing, and there is no apt-get; install it yourself")
     report(f"installing Debian packages {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", *missing)):

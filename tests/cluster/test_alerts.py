@@ -1,6 +1,6 @@
-"""A real Prometheus on the cluster's network, scraping what the PodMonitor says: alerts fire, and clear.
+"""A real Prometheus on the cluster's network, which scrapes the PodMonitor's pods: alerts fire and clear.
 
-It takes ten minutes: a token lives for 600 s at least.
+It takes ten minutes: the minimum lifetime of a token is 600 s.
 """
 
 import copy
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 class Prometheus:
-    """Debian's Prometheus, which has no discovery of its own: a file names the pods that the PodMonitor selects.
+    """Debian's Prometheus, without Kubernetes discovery: a file lists the pods that the PodMonitor selects.
 
     Args:
-        cluster: on whose network it is.
+        cluster: the cluster whose network it uses.
         monitor: the PodMonitor.
         rules: groups of rules.
-        directory: empty, for its files.
+        directory: an empty directory for its files.
     """
 
     def __init__(self, cluster: Cluster, monitor: Json, rules: list[Json], directory: Path) -> None:
@@ -105,18 +105,18 @@ class Prometheus:
         }
 
     def await_firing(self, alert: str, pod: str, seconds: float = 60) -> None:
-        """Wait until it fires."""
+        """Wait until the alert fires for the pod."""
         wait_until(lambda: (alert, pod) in self.firing(), what=f"{alert} for {pod}", seconds=seconds, every=1)
 
     def await_clear(self, pod: str, seconds: float = 120) -> None:
-        """Wait until nothing fires for a pod."""
+        """Wait until no alert fires for a pod."""
         wait_until(
             lambda: pod not in {name for _, name in self.firing()}, what=f"{pod} clear", seconds=seconds, every=1
         )
 
 
 def rendered(cluster: Cluster, namespace: str) -> tuple[Json, list[Json]]:
-    """Return the PodMonitor and the rules of a release, without the waits before an alert, which promtool tests."""
+    """Return the PodMonitor and the rules of a release, with `for: 0s`; promtool tests the real durations."""
     flags = ["roleArn=arn:aws:iam::123456789012:role/R", "podMonitor.enabled=true", "prometheusRule.enabled=true"]
     flags.append("prometheusRule.runbookBaseUrl=https://runbooks.example.com")
     text = cluster.helm(
@@ -136,14 +136,14 @@ def prometheus(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Pro
         yield running
 
 
-def hang_up(cluster: Cluster, namespace: str, pod: str) -> None:
-    """Have the daemon exchange now."""
+def send_sighup(cluster: Cluster, namespace: str, pod: str) -> None:
+    """Start an exchange by SIGHUP."""
     script = "import os; os.kill(1, 1)"
     cluster.exec(pod, SIDECAR, "/usr/bin/python3", "-c", script, namespace=namespace)
 
 
 def start(cluster: Cluster, prometheus: Prometheus, namespace: str, pod: Json) -> None:
-    """Apply a pod, and have it scraped."""
+    """Apply a pod, and make Prometheus scrape it."""
     apply(cluster, example(namespace)[0], pod)
     name = pod["metadata"]["name"]
 
@@ -154,14 +154,14 @@ def start(cluster: Cluster, prometheus: Prometheus, namespace: str, pod: Json) -
     prometheus.follow()
 
 
-def test_alerts_fire_and_clear_for_sts_down_trust_broken_and_a_token_that_is_stuck(
+def test_alerts_fire_and_clear_for_sts_down_a_broken_trust_policy_and_a_token_that_is_not_rotated(
     cluster: Cluster, aws: LocalAws, namespace: str, pod: Json, prometheus: Prometheus
 ) -> None:
     stuck, fresh = copy.deepcopy(pod), copy.deepcopy(pod)
     stuck["metadata"]["name"], fresh["metadata"]["name"] = "stuck", "fresh"
     (volume,) = (volume for volume in stuck["spec"]["volumes"] if volume["name"] == "aws-oidc-token")
     volume["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"] = TOKEN_SECONDS
-    # The kubelet never updates what is mounted by subPath.
+    # The kubelet never updates a file that is mounted with subPath.
     (mount,) = (mount for mount in sidecar_of(stuck)["volumeMounts"] if mount["name"] == "aws-oidc-token")
     mount |= {"mountPath": f"{mount['mountPath']}/token", "subPath": "token"}
     start(cluster, prometheus, namespace, stuck)
@@ -176,10 +176,10 @@ def test_alerts_fire_and_clear_for_sts_down_trust_broken_and_a_token_that_is_stu
     prometheus.await_clear("fresh")
 
     aws.set_up_trust(namespace="elsewhere")
-    hang_up(cluster, namespace, "fresh")
+    send_sighup(cluster, namespace, "fresh")
     prometheus.await_firing("TrustBroken", "fresh")
     aws.set_up_trust(namespace=namespace)
-    hang_up(cluster, namespace, "fresh")
+    send_sighup(cluster, namespace, "fresh")
     prometheus.await_clear("fresh")
 
     prometheus.await_firing("TokenNotRotating", "stuck", seconds=TOKEN_SECONDS + 60)

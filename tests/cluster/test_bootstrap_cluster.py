@@ -1,4 +1,4 @@
-"""``bootstrap cluster`` as a Job of a real cluster, from the image that ships, by its ServiceAccount's real tokens."""
+"""``bootstrap cluster`` as a Job of a real cluster, from the shipped image, with real ServiceAccount tokens."""
 
 from collections.abc import Iterator
 
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and th
 
 @pytest.fixture(autouse=True)
 def without_binding(cluster: Cluster, sidecar_image: str) -> Iterator[None]:  # noqa: ARG001 - the image is loaded
-    """No binding is there before a test, and that of the other tests is afterwards."""
-    kept = kept_binding(cluster)
+    """Delete the binding before a test, and restore that of the other tests afterwards."""
+    saved = kept_binding(cluster)
     remove_binding(cluster)
     yield
     cluster.kubectl("delete", "clusterrole,clusterrolebinding", "-l", LABEL)
     remove_binding(cluster)
-    if kept is not None:
-        cluster.apply(kept)
+    if saved is not None:
+        cluster.apply(saved)
 
 
 @pytest.fixture
@@ -56,16 +56,18 @@ def test_a_healthy_cluster_is_0_by_a_serviceaccount_without_any_right(
     done = run(cluster, namespace, sidecar_image, "--mode", "verify", "--wait", "10")
     assert (done.code, done.causes, done.json["issuer_server"]) == (0, {}, "api-server")
     limited = cluster.kubernetes.restricts_anonymous_paths
-    assert done.of("anonymous_access")["state"] == ("advice" if limited else "ok")
+    assert done.of("anonymous_access")["status"] == ("advice" if limited else "ok")
     if limited:
         assert "/healthz, /version, /version/" in done.of("anonymous_access")["causes"][0]["what"]
     assert "thumbprint" in done.of("certificate")["evidence"]
 
 
-def test_a_missing_binding_is_5_and_its_line_mends_it(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
+def test_a_missing_binding_is_5_and_the_printed_command_fixes_it(
+    cluster: Cluster, namespace: str, sidecar_image: str
+) -> None:
     done = run(cluster, namespace, sidecar_image)
     assert (done.code, done.causes["discovery"]) == (5, ["discovery_forbidden"])
-    line = done.of("discovery")["causes"][0]["mend"]
+    line = done.of("discovery")["causes"][0]["fix"]
     cluster.kubectl(*line.removeprefix("kubectl ").split())
     assert run(cluster, namespace, sidecar_image, "--wait", "10").code == 0
 
@@ -97,7 +99,7 @@ def test_the_configuration_that_is_printed_is_all_that_is_missing(
     cluster: Cluster, namespace: str, sidecar_image: str
 ) -> None:
     if not cluster.kubernetes.restricts_anonymous_paths:
-        pytest.skip("there is no such configuration before 1.32")
+        pytest.skip("this configuration does not exist before 1.32")
     give_rights(cluster, [namespace], RULE)
     cluster.restart_apiserver({"authentication-config": None, "anonymous-auth": "false"})
     try:
@@ -116,7 +118,7 @@ def test_the_configuration_that_is_printed_is_all_that_is_missing(
 
 @pytest.fixture
 def too_wide(cluster: Cluster) -> Iterator[None]:
-    """Every path is let in, and everybody may discover the API."""
+    """Anonymous requests are accepted for every path, and can discover the API."""
     cluster.restart_apiserver({"authentication-config": None, "anonymous-auth": "true"})
     cluster.kubectl("create", "clusterrolebinding", "too-wide", "--clusterrole=system:discovery",
                     "--group=system:unauthenticated")  # fmt: skip
@@ -139,7 +141,7 @@ def test_anonymous_requests_that_may_discover_the_api_are_1(
 # --- apply ---
 
 
-def test_apply_from_two_namespaces_at_once_makes_one_binding_with_rights_to_this_one_alone(
+def test_apply_from_two_namespaces_at_once_creates_one_binding_with_rights_to_only_this_one(
     cluster: Cluster, namespace: str, second: str, sidecar_image: str
 ) -> None:
     give_rights(cluster, [namespace, second], RULE)
@@ -161,19 +163,19 @@ def test_the_documented_removal_closes_discovery_again(cluster: Cluster, namespa
     give_rights(cluster, [namespace], RULE)
     assert run(cluster, namespace, sidecar_image, "--mode", "apply").code == 0
     cluster.kubectl("delete", "clusterrolebinding", BINDING)
-    wait_until(lambda: run(cluster, namespace, sidecar_image).code == 5, what="discovery that is closed", seconds=30)
+    wait_until(lambda: run(cluster, namespace, sidecar_image).code == 5, what="closed discovery", seconds=30)
 
 
 def test_without_rights_it_is_6_and_names_the_right(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
     done = run(cluster, namespace, sidecar_image, "--mode", "apply")
     assert (done.code, done.causes["binding"]) == (6, ["rights_missing"])
-    told = done.of("binding")["causes"][0]
-    assert "the right to patch it is missing" in told["what"]
-    assert f"kubectl create clusterrolebinding {BINDING} " in told["mend"]
+    cause = done.of("binding")["causes"][0]
+    assert "the right to patch it is missing" in cause["what"]
+    assert f"kubectl create clusterrolebinding {BINDING} " in cause["fix"]
     assert kept_binding(cluster) is None
 
 
-def test_to_make_it_takes_create_and_patch(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
+def test_creating_the_binding_needs_create_and_patch(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
     give_rights(cluster, [namespace], RULE | {"verbs": ["patch"]})
     done = run(cluster, namespace, sidecar_image, "--mode", "apply")
     assert (done.code, done.causes["binding"]) == (6, ["rights_missing"])
@@ -182,23 +184,23 @@ def test_to_make_it_takes_create_and_patch(cluster: Cluster, namespace: str, sid
     assert run(cluster, namespace, sidecar_image, "--mode", "apply").code == 0
 
 
-def test_where_it_is_there_it_takes_patch_alone(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
+def test_an_existing_binding_needs_only_patch(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
     create_binding(cluster)
     give_rights(cluster, [namespace], RULE | {"verbs": ["patch"]})
     assert run(cluster, namespace, sidecar_image, "--mode", "apply").code == 0
 
 
 @pytest.fixture
-def nobody_discovers(cluster: Cluster) -> Iterator[None]:
-    """ServiceAccounts may not read the documents, as they may by default."""
-    kept = cluster.get("clusterrolebinding", DISCOVERY_ROLE)
-    kept["metadata"] = {name: kept["metadata"][name] for name in ("name", "labels", "annotations")}
+def without_discovery_rights(cluster: Cluster) -> Iterator[None]:
+    """Remove the default right of ServiceAccounts to read the documents."""
+    saved = cluster.get("clusterrolebinding", DISCOVERY_ROLE)
+    saved["metadata"] = {name: saved["metadata"][name] for name in ("name", "labels", "annotations")}
     cluster.kubectl("delete", "clusterrolebinding", DISCOVERY_ROLE)
     yield
-    cluster.apply(kept)
+    cluster.apply(saved)
 
 
-@pytest.mark.usefixtures("nobody_discovers")
+@pytest.mark.usefixtures("without_discovery_rights")
 def test_the_right_to_bind_is_needed_only_where_serviceaccounts_may_not_discover(
     cluster: Cluster, namespace: str, sidecar_image: str
 ) -> None:
@@ -213,10 +215,10 @@ def test_the_right_to_bind_is_needed_only_where_serviceaccounts_may_not_discover
     )
 
 
-# --- somebody else's binding ---
+# --- a binding of another manager ---
 
 
-def test_what_kubectl_made_is_shared_and_stays(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
+def test_a_binding_created_by_kubectl_is_shared_and_stays(cluster: Cluster, namespace: str, sidecar_image: str) -> None:
     create_binding(cluster)
     give_rights(cluster, [namespace], RULE)
     done = run(cluster, namespace, sidecar_image, "--mode", "apply")
@@ -250,7 +252,7 @@ def test_the_tutorials_binding_works_and_stays(cluster: Cluster, namespace: str,
     assert cluster.get("clusterrolebinding", BINDING)["roleRef"]["name"] == BINDING
 
 
-def test_anothers_binding_that_says_something_else_is_7_and_stays(
+def test_a_binding_of_another_manager_with_another_role_is_7_and_stays(
     cluster: Cluster, namespace: str, sidecar_image: str
 ) -> None:
     cluster.kubectl("create", "clusterrolebinding", BINDING, "--clusterrole=view", "--user=jane")

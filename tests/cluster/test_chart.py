@@ -1,4 +1,4 @@
-"""The charts on a real cluster, by real helm, for users with exactly the rights that they should need."""
+"""The charts on a real cluster, with real helm, for users with exactly the rights that the docs require."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def write(cluster: Cluster, aws: LocalAws, tmp_path: Path) -> Write:
 
 @pytest.fixture
 def restricted(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """Two namespaces in which Pod Security admits `restricted` pods alone."""
+    """Two namespaces with Pod Security `restricted`."""
     base = request.node.name.replace("_", "-")[5:45].strip("-")
     names = [f"{base}-{part}" for part in "ab"]
     for name in names:
@@ -51,7 +51,7 @@ def restricted(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[lis
 
 
 def job_of(cluster: Cluster, namespace: str) -> dict[str, Any]:
-    """Return the newest Job of a namespace, once it has ended."""
+    """Wait for the end of the newest Job of a namespace, and return the Job."""
 
     def newest() -> dict[str, Any]:
         jobs = cluster.get("jobs", "-n", namespace)["items"]
@@ -70,18 +70,18 @@ def job_of(cluster: Cluster, namespace: str) -> dict[str, Any]:
     return newest()
 
 
-def said(cluster: Cluster, namespace: str, job: dict[str, Any]) -> str:
+def log_of(cluster: Cluster, namespace: str, job: dict[str, Any]) -> str:
     """Return the log of a Job."""
     return cluster.kubectl("logs", "-n", namespace, f"job/{job['metadata']['name']}")
 
 
-def verdict(job: dict[str, Any]) -> str:
+def result(job: dict[str, Any]) -> str:
     """Return whether a Job is "Complete" or "Failed"."""
     ends = {condition["type"] for condition in job["status"]["conditions"] if condition["status"] == "True"}
     return "Complete" if "Complete" in ends else "Failed"
 
 
-def test_two_owners_of_namespaces_install_upgrade_roll_back_and_uninstall(
+def test_two_namespace_owners_install_upgrade_roll_back_and_uninstall(
     cluster: Cluster,
     restricted: list[str],
     write: Write,
@@ -91,7 +91,7 @@ def test_two_owners_of_namespaces_install_upgrade_roll_back_and_uninstall(
     for name, owner in owners.items():
         helm(cluster, "install", RELEASE, str(CHART), *write(roleArn=ARN), user=owner)
         job = job_of(cluster, name)
-        assert verdict(job) == "Complete", said(cluster, name, job)
+        assert result(job) == "Complete", log_of(cluster, name, job)
     for name, owner in owners.items():
         helm(cluster, "upgrade", RELEASE, str(CHART), *write(roleArn=f"{ARN}2"), user=owner)
         assert f"{ARN}2" in profiles(cluster, name)
@@ -106,11 +106,11 @@ def test_two_owners_of_namespaces_install_upgrade_roll_back_and_uninstall(
 
 
 def profiles(cluster: Cluster, namespace: str) -> str:
-    """Return what the release says of its ServiceAccount's roles."""
+    """Return the profiles file of the release's ServiceAccount."""
     return str(cluster.get("configmap", f"aws-oidc-sidecar-{ACCOUNT}", "-n", namespace)["data"]["profiles"])
 
 
-def test_the_first_install_is_green_within_a_minute_and_three_commands(
+def test_the_first_install_passes_helm_test_within_a_minute_and_three_commands(
     cluster: Cluster,
     aws: LocalAws,
     restricted: list[str],
@@ -125,13 +125,13 @@ def test_the_first_install_is_green_within_a_minute_and_three_commands(
     bootstrap_aws(cluster, aws, "--role", ROLE, "--service-account", f"{name}/{ACCOUNT}", "--policy-arn", READ_ONLY)
     report = helm(cluster, "test", RELEASE, "--logs", "--timeout=3m", user=owner)
     took = time.monotonic() - began  # noqa: TID251 - as above
-    print(f"\ninstall, bootstrap aws, test: {took:.1f} s, with 10 s until IAM's change is known")  # noqa: T201 - pytest -s
+    print(f"\ninstall, bootstrap aws, test: {took:.1f} s, with an IAM propagation of 10 s")  # noqa: T201 - pytest -s
     assert "Phase:          Succeeded" in report
     assert f"assumed-role/{ROLE}/{name}-" in report
     assert took <= 60
 
 
-def test_a_wrong_role_makes_the_test_red_with_the_doctors_words(
+def test_helm_test_of_a_wrong_role_fails_with_the_doctors_report(
     cluster: Cluster,
     aws: LocalAws,
     restricted: list[str],
@@ -140,23 +140,23 @@ def test_a_wrong_role_makes_the_test_red_with_the_doctors_words(
 ) -> None:
     name = restricted[0]
     owner = user_kubeconfig(cluster, "wrong", name)
-    bootstrap_aws(cluster, aws, "--role", ROLE, "--service-account", "elsewhere/somebody", "--policy-arn", READ_ONLY)
+    bootstrap_aws(cluster, aws, "--role", ROLE, "--service-account", "elsewhere/other", "--policy-arn", READ_ONLY)
     helm(cluster, "install", RELEASE, str(CHART), *write(roleArn=ARN, test={"waitSeconds": 20}), user=owner)
     with pytest.raises(CommandFailed) as failed:
         helm(cluster, "test", RELEASE, "--logs", "--timeout=3m", user=owner)
     log = failed.value.output + failed.value.stderr
-    print(log)  # noqa: T201 - what a person sees, in the report of a failure
+    print(log)  # noqa: T201 - shown in the report of a failure
     assert "AccessDenied" in log
     assert "trust_namespace" in log
     assert f"system:serviceaccount:{name}:{ACCOUNT}" in log
 
 
 def objects(text: str) -> list[object]:
-    """Return what was rendered; versions of Helm differ in blank lines."""
+    """Return the rendered objects, parsed, because versions of Helm differ in blank lines."""
     return [one for one in YAML(typ="safe").load_all(text) if one]
 
 
-def test_the_oldest_helm_renders_the_same_and_installs(
+def test_the_oldest_helm_renders_the_same_objects_and_installs(
     cluster: Cluster,
     restricted: list[str],
     write: Write,
@@ -170,12 +170,12 @@ def test_the_oldest_helm_renders_the_same_and_installs(
     name = restricted[0]
     owner = user_kubeconfig(cluster, "oldest", name)
     cluster.run([oldest, "install", RELEASE, str(CHART), *write(roleArn=ARN)], kubeconfig=owner)
-    assert verdict(job_of(cluster, name)) == "Complete"
+    assert result(job_of(cluster, name)) == "Complete"
     cluster.run([oldest, "upgrade", RELEASE, str(CHART), *write(roleArn=f"{ARN}2")], kubeconfig=owner)
     assert f"{ARN}2" in profiles(cluster, name)
 
 
-def test_apply_from_two_namespaces_at_once_opens_discovery_and_stays(
+def test_apply_from_two_namespaces_at_once_opens_discovery_and_uninstall_keeps_the_binding(
     cluster: Cluster, restricted: list[str], write: Write
 ) -> None:
     cluster.kubectl("delete", "clusterrolebinding", BINDING, "--ignore-not-found")
@@ -188,13 +188,13 @@ def test_apply_from_two_namespaces_at_once_opens_discovery_and_stays(
         list(pool.map(install, restricted))
     for name in restricted:
         job = job_of(cluster, name)
-        assert verdict(job) == "Complete", said(cluster, name, job)
+        assert result(job) == "Complete", log_of(cluster, name, job)
     binding = cluster.get("clusterrolebinding", BINDING)
     assert binding["roleRef"]["name"] == "system:service-account-issuer-discovery"
     assert [subject["name"] for subject in binding["subjects"]] == ["system:unauthenticated"]
     for name in restricted:
         helm(cluster, "uninstall", RELEASE, "-n", name, "--wait")
-    assert cluster.get("clusterrolebinding", BINDING), "shared by all, so no uninstall takes it away"
+    assert cluster.get("clusterrolebinding", BINDING), "an uninstall does not delete the shared binding"
     assert [
         one["metadata"]["name"]
         for one in cluster.get("clusterroles")["items"]
@@ -202,7 +202,7 @@ def test_apply_from_two_namespaces_at_once_opens_discovery_and_stays(
     ] == []
 
 
-def test_an_owner_of_a_namespace_cannot_apply_and_is_told(
+def test_an_install_with_mode_apply_by_a_namespace_owner_is_forbidden(
     cluster: Cluster, restricted: list[str], write: Write
 ) -> None:
     owner = user_kubeconfig(cluster, "limited", restricted[0])
@@ -212,13 +212,13 @@ def test_an_owner_of_a_namespace_cannot_apply_and_is_told(
 
 @pytest.fixture
 def without_anonymous(cluster: Cluster) -> Iterator[None]:
-    """Switch anonymous requests off at the API server."""
+    """Disable anonymous requests at the API server."""
     cluster.restart_apiserver({"authentication-config": None, "anonymous-auth": "false"})
     yield
     cluster.restart_apiserver()
 
 
-def test_verify_says_that_anonymous_requests_are_off(
+def test_verify_reports_that_anonymous_requests_are_disabled(
     cluster: Cluster,
     restricted: list[str],
     write: Write,
@@ -229,7 +229,7 @@ def test_verify_says_that_anonymous_requests_are_off(
     flags = write(roleArn=ARN, bootstrap={"backoffLimit": 0})
     helm(cluster, "install", RELEASE, str(CHART), *flags, user=owner)
     job = job_of(cluster, name)
-    log = said(cluster, name, job)
-    assert verdict(job) == "Failed"
+    log = log_of(cluster, name, job)
+    assert result(job) == "Failed"
     assert "AuthenticationConfiguration" in log
     assert "/openid/v1/jwks" in log

@@ -1,4 +1,4 @@
-"""An application's own chart that uses the library: upgrades under load, and a role that changes while it runs."""
+"""An application's chart that uses the library: upgrades under load, and a change of the role while it runs."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def flags(tmp_path: Path) -> Flags:
 
 @pytest.fixture
 def owner(cluster: Cluster, aws: LocalAws, namespace: str, flags: Flags) -> Path:
-    """The namespace's owner, who has installed the ServiceAccount and its role."""
+    """The kubeconfig of the namespace's owner, after the install of the ServiceAccount and its role."""
     bootstrap_aws(
         cluster, aws, "--role", ROLE, "--service-account", f"{namespace}/{ACCOUNT}", "--policy-arn", READ_ONLY
     )
@@ -49,20 +49,20 @@ def owner(cluster: Cluster, aws: LocalAws, namespace: str, flags: Flags) -> Path
 
 
 def roll_out(cluster: Cluster, namespace: str) -> list[str]:
-    """Wait for the example's Deployment; return the names of its pods that are not on their way out."""
+    """Wait for the example's Deployment; return the names of its pods that are not being deleted."""
     cluster.kubectl("rollout", "status", "-n", namespace, "deployment/reader", "--timeout=120s")
     pods = cluster.get("pods", "-n", namespace, "-l", "app.kubernetes.io/instance=reader")["items"]
     return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
-def test_the_example_does_the_tutorials_last_steps(
+def test_the_last_steps_of_the_tutorial_work_with_the_example(
     cluster: Cluster, aws: LocalAws, namespace: str, owner: Path, flags: Flags
 ) -> None:
     helm(cluster, "install", "reader", str(EXAMPLE), *flags(example_values(aws)), user=owner)
     (pod,) = roll_out(cluster, namespace)
     exec_in = ["env", f"AWS_ENDPOINT_URL={aws.url}", "aws"]
     identity = json.loads(cluster.exec(pod, APPLICATION, *exec_in, "sts", "get-caller-identity", namespace=namespace))
-    # Names of this length are cut, and end in a hash.
+    # Session names of this length are cut, and end in a hash.
     assert f":assumed-role/{ROLE}/{namespace}-reader-" in identity["Arn"]
     parameter = cluster.exec(
         pod, APPLICATION, *exec_in, "ssm", "get-parameter", "--name", PARAMETER, namespace=namespace
@@ -83,7 +83,7 @@ def test_an_upgrade_under_load_fails_no_call(
                 log = stack.enter_context(FollowedLog(cluster, namespace, pod, logs / pod))
                 log.await_calls()
                 followed.append(log)
-        # The release with the roles, too: nothing of it restarts anything.
+        # An upgrade of the release with the roles restarts no pod.
         given = values(
             cluster, aws, serviceAccounts=[{"name": ACCOUNT, "roleArn": ARN}], commonLabels={"team": "payments"}
         )
@@ -95,7 +95,7 @@ def test_an_upgrade_under_load_fails_no_call(
 
 
 def loaded(aws: LocalAws, revision: str) -> dict[str, Any]:
-    """Return the example's values with a client that calls until it ends; `revision` makes new pods of it."""
+    """Return the example's values with a client that makes calls until its end; a new `revision` makes new pods."""
     settings = {"name": "REVISION", "value": revision}
     endpoint = {"name": "AWS_ENDPOINT_URL", "value": aws.url}
     return example_values(aws, replicas=2, command=command(drain_seconds=3), extraEnv=[endpoint, settings])

@@ -1,6 +1,6 @@
-"""Pods of the example's chart through a rotation of their token by the kubelet, and renewals of their credentials.
+"""Pods of the example's chart during a rotation of their token by the kubelet, and refreshes of their credentials.
 
-It takes ten minutes: 600 s is the least life of a token that Kubernetes takes, and the kubelet swaps it at 80 %.
+It takes ten minutes: the minimum lifetime of a token is 600 s, and the kubelet rotates it at 80 %.
 """
 
 import json
@@ -23,7 +23,7 @@ ROLE = "Reader"
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.usefixtures("sidecar_image", "open_discovery")]
 
 
-def test_the_examples_pods_read_the_parameter_through_renewal_and_rotation(
+def test_the_examples_pods_read_the_parameter_during_refresh_and_rotation(
     cluster: Cluster, aws: LocalAws, namespace: str, tmp_path: Path
 ) -> None:
     bootstrap_aws(
@@ -58,8 +58,8 @@ def test_the_examples_pods_read_the_parameter_through_renewal_and_rotation(
     names = [pod["metadata"]["name"] for pod in pods]
     assert len(names) == 2
 
-    def tokens_and_sets() -> dict[str, tuple[int, int]]:
-        """Return {session: tokens exchanged, sets given}."""
+    def tokens_and_exchanges() -> dict[str, tuple[int, int]]:
+        """Return {session name: (number of different tokens, number of exchanges)}."""
         found = sorted(aws.exchanges(good=True), key=lambda exchange: str(exchange["session_name"]))
         return {
             name: (len({exchange["jti"] for exchange in mine}), len(mine))
@@ -69,10 +69,10 @@ def test_the_examples_pods_read_the_parameter_through_renewal_and_rotation(
         }
 
     def rotated() -> bool:
-        counts = tokens_and_sets()
-        return len(counts) == 2 and all(tokens >= 2 and sets >= 3 for tokens, sets in counts.values())
+        counts = tokens_and_exchanges()
+        return len(counts) == 2 and all(tokens >= 2 and exchanges >= 3 for tokens, exchanges in counts.values())
 
-    wait_until(rotated, what="a rotation and a renewal of each pod", seconds=3 * TOKEN_SECONDS, every=1)
+    wait_until(rotated, what="a rotation and a refresh of each pod", seconds=3 * TOKEN_SECONDS, every=1)
     for name in names:
         made = calls(cluster, namespace, name)
         assert [call for call in made if call.error] == []

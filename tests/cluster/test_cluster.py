@@ -1,4 +1,4 @@
-"""The proving ground itself: what tests of other things rely on."""
+"""The test cluster: the properties that other tests depend on."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from tests.cluster.aws import LocalAws
 from tests.cluster.build import PROBE_IMAGE
 from tests.cluster.cluster import Cluster, CommandFailed
 from tests.cluster.layout import API_HOST, ISSUER, SERVICE_ADDRESS
-from tests.cluster.lines import Refused
+from tests.cluster.lines import RequestFailed
 from tests.cluster.users import user_kubeconfig
 from tests.cluster.waiting import wait_until
 
@@ -20,11 +20,11 @@ JWKS = f"{ISSUER}/openid/v1/jwks"
 BINDING = "allow-anon-openid"
 TOKEN = "/var/run/secrets/test/token"
 
-pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes, before any test
+pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes before the first test
 
 
 def pod(name: str, account: str = "default") -> dict[str, object]:
-    """Return a pod that knows the API server by name, and has a token for AWS."""
+    """Return a pod that resolves the API server's name, and has a token for AWS."""
     source = {"serviceAccountToken": {"path": "token", "audience": "sts.amazonaws.com", "expirationSeconds": 3600}}
     container = {
         "name": "probe",
@@ -62,13 +62,13 @@ def ask(cluster: Cluster, namespace: str, url: str) -> tuple[int, str]:
     return int(status), body
 
 
-def test_the_node_is_ready_and_of_the_version_that_was_asked_for(cluster: Cluster) -> None:
+def test_the_node_is_ready_and_has_the_chosen_version(cluster: Cluster) -> None:
     (node,) = cluster.get("nodes")["items"]
     assert node["status"]["nodeInfo"]["kubeletVersion"] == f"v{cluster.kubernetes.text}"
     assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["Ready"] == "True"
 
 
-def test_pods_that_come_and_go_do_not_change_the_gateways_address(cluster: Cluster) -> None:
+def test_new_pods_do_not_change_the_mac_address_of_the_gateway(cluster: Cluster) -> None:
     def address() -> str:
         (link,) = json.loads(cluster.run(["ip", "-json", "link", "show", "cni0"]))
         return str(link["address"])
@@ -93,7 +93,7 @@ def test_a_pod_reaches_the_api_server_by_name_and_by_the_service_address(cluster
     assert all((folder / "cgroup.procs").read_text().split() for folder in folders)
 
 
-def test_discovery_is_closed_to_anonymous_requests_until_the_binding_is_there(cluster: Cluster, namespace: str) -> None:
+def test_anonymous_requests_for_discovery_are_denied_until_the_binding_exists(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("delete", "clusterrolebinding", BINDING, "--ignore-not-found")
     run_pod(cluster, namespace)
     elsewhere = 401 if cluster.kubernetes.restricts_anonymous_paths else 403
@@ -103,7 +103,7 @@ def test_discovery_is_closed_to_anonymous_requests_until_the_binding_is_there(cl
 
     assert statuses() == [403, 403, elsewhere]
     open_discovery(cluster)
-    # The authorizer watches bindings: it sees this one a moment later.
+    # The authorizer watches bindings, and sees the new one a moment later.
     wait_until(lambda: statuses() == [200, 200, elsewhere], what="discovery for anonymous requests", seconds=10)
     document = json.loads(ask(cluster, namespace, DISCOVERY)[1])
     assert (document["issuer"], document["jwks_uri"]) == (ISSUER, JWKS)
@@ -126,12 +126,12 @@ def exchange(aws: LocalAws, role: str, token: str) -> dict[str, str]:
     return credentials
 
 
-def test_the_local_aws_exchanges_this_api_servers_tokens_of_one_service_account(
+def test_the_local_aws_exchanges_tokens_of_one_service_account_of_this_api_server(
     cluster: Cluster, aws: LocalAws, namespace: str
 ) -> None:
     open_discovery(cluster)
     role = aws.set_up_trust(namespace=namespace, service_account="reader")
-    for account in ("reader", "stranger"):
+    for account in ("reader", "other"):
         cluster.kubectl("create", "serviceaccount", account, "-n", namespace)
 
     def token(account: str) -> str:
@@ -139,19 +139,19 @@ def test_the_local_aws_exchanges_this_api_servers_tokens_of_one_service_account(
 
     wait_until(lambda: can_read(cluster), what="discovery for anonymous requests", seconds=10)
     credentials = exchange(aws, role, token("reader"))
-    with pytest.raises(Refused, match="AccessDenied"):
-        exchange(aws, role, token("stranger"))
+    with pytest.raises(RequestFailed, match="AccessDenied"):
+        exchange(aws, role, token("other"))
 
     cluster.rotate_signing_key()
     exchange(aws, role, token("reader"))
     subjects = [entry["sub"].rsplit(":", 1)[1] for entry in aws.exchanges()]
-    assert subjects == ["reader", "stranger", "reader"]
+    assert subjects == ["reader", "other", "reader"]
     assert [entry["access_key_id"] is None for entry in aws.exchanges()] == [False, True, False]
     assert aws.exchanges()[0]["access_key_id"] == credentials["AccessKeyId"]
     assert len({entry["jti"] for entry in aws.exchanges()}) == (3 if cluster.kubernetes.numbers_tokens else 1)
 
 
-def test_the_local_aws_judges_the_api_servers_real_certificate_and_its_real_discovery(
+def test_the_local_aws_verifies_the_api_servers_certificate_and_reads_its_discovery(
     cluster: Cluster, aws: LocalAws, namespace: str
 ) -> None:
     open_discovery(cluster)
@@ -160,13 +160,13 @@ def test_the_local_aws_judges_the_api_servers_real_certificate_and_its_real_disc
     token = cluster.kubectl("create", "token", "default", "-n", namespace, "--audience=sts.amazonaws.com")
     arn, name = aws.about["provider_arn"], "update_open_id_connect_provider_thumbprint"
     aws.call("iam", name, OpenIDConnectProviderArn=arn, ThumbprintList=["0" * 40])
-    with pytest.raises(Refused, match="thumbprint"):
+    with pytest.raises(RequestFailed, match="thumbprint"):
         exchange(aws, role, token)
     aws.set_up_trust(namespace=namespace, service_account="default")
     exchange(aws, role, token)
     cluster.kubectl("delete", "clusterrolebinding", BINDING)
     wait_until(lambda: not can_read(cluster), what="discovery closed to anonymous requests", seconds=10)
-    with pytest.raises(Refused, match="retrieve verification key"):
+    with pytest.raises(RequestFailed, match="retrieve verification key"):
         exchange(aws, role, token)
 
 
@@ -184,21 +184,21 @@ def test_a_projected_token_names_the_issuer_and_is_exchanged(cluster: Cluster, a
     run_pod(cluster, namespace)
     wait_until(lambda: can_read(cluster), what="discovery for anonymous requests", seconds=10)
     exchange(aws, role, cluster.exec("probe", "probe", "/probe", "cat", TOKEN, namespace=namespace))
-    assert ask(cluster, namespace, f"{aws.url}/_local/calls")[0] == 200, "pods reach it"
-    # The provider is this issuer, so the token's `iss` was it.
+    assert ask(cluster, namespace, f"{aws.url}/_local/calls")[0] == 200, "pods can connect to the local AWS"
+    # The exchange succeeded with this issuer's provider, so the token's `iss` is the issuer.
     assert aws.exchanges(good=True)[0]["sub"] == f"system:serviceaccount:{namespace}:default"
 
 
-def test_a_fault_of_the_local_aws_is_seen_and_taken_back(cluster: Cluster, aws: LocalAws, namespace: str) -> None:
+def test_a_fault_of_the_local_aws_is_activated_and_cleared(cluster: Cluster, aws: LocalAws, namespace: str) -> None:
     run_pod(cluster, namespace)
-    aws.faults({"kind": "refuse_5xx", "scope": "all"})
-    with pytest.raises(Refused, match="ServiceUnavailable"):
+    aws.faults({"kind": "service_unavailable", "scope": "all"})
+    with pytest.raises(RequestFailed, match="ServiceUnavailable"):
         aws.call("sts", "get_caller_identity")
     aws.faults()
     assert aws.call("sts", "get_caller_identity")["Account"] == aws.about["account_id"]
 
 
-def test_a_namespaces_owner_makes_nothing_of_the_cluster(cluster: Cluster, namespace: str) -> None:
+def test_a_namespace_owner_cannot_change_or_read_the_rest_of_the_cluster(cluster: Cluster, namespace: str) -> None:
     kubeconfig = user_kubeconfig(cluster, "owner", namespace)
     cluster.kubectl("create", "configmap", "made", kubeconfig=kubeconfig)
     for command in (
@@ -210,7 +210,7 @@ def test_a_namespaces_owner_makes_nothing_of_the_cluster(cluster: Cluster, names
             cluster.kubectl(*command, kubeconfig=kubeconfig)
 
 
-def test_helm_installs(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+def test_helm_installs_a_chart(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 1.0.0\n")
     (tmp_path / "templates" / "made.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\n")
@@ -219,7 +219,7 @@ def test_helm_installs(cluster: Cluster, namespace: str, tmp_path: Path) -> None
     assert cluster.get("configmap", "made", "-n", namespace)["metadata"]["annotations"]["meta.helm.sh/release-name"]
 
 
-def test_a_process_that_enters_sees_the_node_and_ends_with_who_started_it(cluster: Cluster) -> None:
+def test_a_process_in_the_cluster_resolves_the_api_server_and_ends_with_its_parent(cluster: Cluster) -> None:
     name = ["getent", "hosts", API_HOST]
     assert subprocess.run(cluster.enter(name), capture_output=True, text=True, check=True).stdout.split()[0] == (
         cluster.address
@@ -240,10 +240,10 @@ def test_a_process_that_enters_sees_the_node_and_ends_with_who_started_it(cluste
     sleeper.kill()
     sleeper.wait()
     sleeper.stdout.close()
-    wait_until(lambda: command() == "", what="its end", seconds=5)
+    wait_until(lambda: command() == "", what="the end of the process", seconds=5)
 
 
-def test_the_api_server_is_stopped_and_started_with_other_flags(cluster: Cluster) -> None:
+def test_the_api_server_can_be_restarted_with_other_flags(cluster: Cluster) -> None:
     cluster.stop_apiserver()
     with pytest.raises(CommandFailed, match="refused"):
         cluster.get("nodes")

@@ -1,4 +1,4 @@
-"""``examples/credential-process/`` in real pods: unmodified clients, and no variable of the endpoint in any of them."""
+"""``examples/credential-process/`` in real pods: unmodified clients, without the variables of the endpoint."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.cluster.tutorial import APPLICATION, Json, application_of, apply, exa
 EXAMPLES = CHECKOUT / "examples" / "credential-process"
 CONFIG_FILE = "/etc/aws/config"
 SHIM_DIRECTORY = "/opt/aws-oidc-sidecar"
-# The image has no shell and no cp; its interpreter copies.
+# The image has no shell and no cp, so its Python copies the file.
 COPY = f"import shutil; shutil.copy('{SHIM_DIRECTORY}/shim.py', '/shared/')"
 WHERE_FROM = "import boto3; found = boto3.Session().get_credentials(); print(found.method, found.access_key)"
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and th
 
 @pytest.fixture
 def pod(pod: Json) -> Json:
-    """The example's pod, where the application has no variable that names the endpoint or the auth token."""
+    """The example's pod; its application has no variable with the endpoint or the auth token."""
     application = application_of(pod)
     application["env"] = [
         variable for variable in application["env"] if not variable["name"].startswith("AWS_CONTAINER_")
@@ -31,7 +31,7 @@ def pod(pod: Json) -> Json:
 
 
 def with_config(pod: Json, file: str) -> list[Json]:
-    """Return the ConfigMap that holds an example's file as it is, and the pod whose application reads that."""
+    """Return a ConfigMap with an example's file, and the pod whose application reads it."""
     namespace = pod["metadata"]["namespace"]
     config = {
         "apiVersion": "v1",
@@ -47,7 +47,7 @@ def with_config(pod: Json, file: str) -> list[Json]:
 
 
 def check_clients(cluster: Cluster, aws: LocalAws, namespace: str) -> None:
-    """Check that the AWS CLI and boto3 are who they should be, by the one set that AWS gave out, from the process."""
+    """Check that the AWS CLI and boto3 have the role, with the credentials of the one exchange, from the process."""
     cluster.wait("pod/aws-test", "condition=Ready", namespace=namespace)
 
     def run(*command: str) -> str:
@@ -91,6 +91,6 @@ def test_the_shim_mounted_from_the_sidecars_image(cluster: Cluster, aws: LocalAw
     check_clients(cluster, aws, namespace)
 
 
-def test_cat_of_the_file_that_the_daemon_keeps(cluster: Cluster, aws: LocalAws, namespace: str, pod: Json) -> None:
+def test_cat_of_the_credentials_file(cluster: Cluster, aws: LocalAws, namespace: str, pod: Json) -> None:
     apply(cluster, *with_config(pod, "cat.ini"))
     check_clients(cluster, aws, namespace)

@@ -1,4 +1,4 @@
-"""Whatever ends a cluster, nothing is left of it on this machine."""
+"""No process, mount, group, interface or file is left after the end of a cluster, in each way to end it."""
 
 import os
 import re
@@ -16,10 +16,10 @@ from tests.cluster.layout import CHECKOUT, Layout
 from tests.cluster.test_cluster import run_pod
 from tests.cluster.waiting import wait_until
 
-NAME = "second"  # beside the session's own, which goes on
+NAME = "second"  # the session's cluster keeps running
 SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
 PLACES = ("/run", "/var/lib", "/var/log", "/opt", "/etc", "/etc/cni", "/usr/libexec")
-# Somebody may build an image at the same time.
+# Another process may build an image at the same time.
 BUILDAH = re.compile("/var/lib/containers|/run/(libpod|containers|buildah)")
 
 pytestmark = pytest.mark.timeout(1800)
@@ -39,8 +39,8 @@ def command(*arguments: str) -> None:
 
 
 def machine() -> dict[str, set[str]]:
-    """Return what a cluster could leave behind."""
-    # Not deeper: folders of pods come and go while one looks.
+    """Return the objects of the machine that a cluster could leave behind."""
+    # Not deeper: folders of pods are created and removed at any time.
     hierarchies = (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())
     groups = [group for one in hierarchies if one.is_dir() for group in one.glob("aws-oidc-sidecar-cluster-*")]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
@@ -56,12 +56,12 @@ def machine() -> dict[str, set[str]]:
 
 
 def born(pid: int) -> str:
-    """Return what tells a process from a later one of the same id; empty where there is none."""
+    """Return the start time of a process, which identifies it together with its id; empty if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return ""
-    # A zombie has ended; it waits for the machine's own process 1 to look.
+    # A zombie has ended; it waits for the machine's process 1 to reap it.
     return "" if fields[0] == "Z" else fields[19]
 
 
@@ -97,10 +97,10 @@ def test_nothing_is_left(cluster: Cluster, parent: "subprocess.Popen[bytes]", en
         command("down")
     else:
         os.kill(parent.pid if end == "parent killed" else second.process_one(), signal.SIGKILL)
-        # Nobody asks for it: the keeper removes everything by itself.
+        # Without a command: the keeper removes the cluster.
         wait_until(lambda: not second.layout.root.exists(), what="the end of the state directory", seconds=20)
         wait_until(lambda: not any(map(born, processes)), what="the end of the keeper", seconds=5, every=0.02)
 
     assert {pid for pid, time in processes.items() if time and born(pid) == time} == set()
     assert {kind: found - before[kind] for kind, found in machine().items() if found - before[kind]} == {}
-    assert cluster.get("nodes")["items"], "the other cluster goes on"
+    assert cluster.get("nodes")["items"], "the other cluster still works"

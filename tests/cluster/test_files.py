@@ -1,4 +1,4 @@
-"""Who can read what, by user ids and fsGroup: modes and owners as the real kubelet and the daemon make them."""
+"""Modes and owners of files, by user ids and fsGroup, as the real kubelet and the daemon set them."""
 
 import json
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ RUNTIME = "/var/run/aws-oidc-sidecar"
 STATE = f"{RUNTIME}/state"
 PROFILE = f"{RUNTIME}/profiles/default"
 SHARED = ("auth-token", "credentials.json")
-OWN, APPLICATIONS, GROUP, ASSIGNED = 9841, 1000, 2000, 1000660000
+OWN, APPLICATIONS, GROUP, ASSIGNED = 19841, 11000, 12000, 1000660000
 
-# Arguments: paths; prints for each its mode, owner, group and content, or the name of what stands in the way.
+# Arguments: paths; prints for each its mode, owner, group and content, or the name of the error.
 LOOK = """
 import errno, json, os, sys
 def look(path):
@@ -41,12 +41,14 @@ except OSError as error:
 
 
 class Case(NamedTuple):
-    """A pod, and what has to come of it: mode, owner and group of the projected token, and of what is shared.
+    """A pod, and the expected mode, owner and group of its projected token and of its shared files.
 
     Attributes:
-        sidecar: its runAsUser; None takes it away.
-        application: the same of the application's container.
-        pod: the pod's own security context.
+        sidecar: runAsUser of the sidecar; None removes it.
+        application: runAsUser of the application's container; None removes it.
+        pod: the pod's security context.
+        token: mode, owner and group of the projected token.
+        shared: mode, owner and group of the auth token and the credentials file.
     """
 
     sidecar: int | None
@@ -57,14 +59,14 @@ class Case(NamedTuple):
 
 
 CASES = {
-    # As in the file. Everybody in a container that mounts it can read: what is not mounted is the boundary.
+    # As in examples/pod.yaml. All users of a container that mounts the volume can read: the mount is the boundary.
     "two-users": Case(OWN, APPLICATIONS, {}, ("0o644", 0, 0), ("0o644", OWN, OWN)),
     "two-users-and-fsgroup": Case(OWN, APPLICATIONS, {"fsGroup": GROUP}, ("0o640", 0, GROUP), ("0o640", OWN, GROUP)),
-    # Where all containers of a pod have one user, the kubelet gives the token to it; with fsGroup, to its group too.
+    # If all containers of a pod have the same user, the kubelet makes that user the owner; with fsGroup also the group.
     "one-user": Case(OWN, OWN, {}, ("0o600", OWN, 0), ("0o644", OWN, OWN)),
     "one-user-and-fsgroup": Case(OWN, OWN, {"fsGroup": GROUP}, ("0o640", OWN, GROUP), ("0o640", OWN, GROUP)),
     "assigned-user": Case(None, None, {"runAsUser": ASSIGNED}, ("0o600", ASSIGNED, 0), ("0o644", ASSIGNED, OWN)),
-    # OpenShift's restricted-v2 assigns both, of one range.
+    # OpenShift's restricted-v2 assigns both, from one range.
     "assigned-user-and-fsgroup": Case(
         None,
         None,
@@ -84,7 +86,7 @@ def pods(
     open_discovery: None,  # noqa: ARG001 - AWS has to reach the keys
     sidecar_image: str,
 ) -> Iterator[None]:
-    """A pod for each case; they start side by side."""
+    """A pod for each case; all start at the same time."""
     session_aws.reset()
     role_arn = session_aws.set_up_trust(namespace=NAMESPACE)
     made = []
@@ -106,7 +108,9 @@ def pods(
 
 @pytest.mark.usefixtures("pods")
 @pytest.mark.parametrize("name", CASES)
-def test_who_can_read_what(cluster: Cluster, name: str) -> None:
+def test_files_have_the_expected_mode_and_owner_and_the_application_reads_only_its_own(
+    cluster: Cluster, name: str
+) -> None:
     case = CASES[name]
     cluster.wait(f"pod/{name}", "condition=Ready", namespace=NAMESPACE, seconds=180)
 
@@ -123,11 +127,11 @@ def test_who_can_read_what(cluster: Cluster, name: str) -> None:
     assert (mode, owner, group) == case.token
     assert token.count(".") == 2, "the daemon's user reads a JWT"
     assert inside[state][:2] == ["0o600", case.shared[1]]
-    # The application reads the same two files, and has none of the rest.
+    # The application reads the two shared files; the other paths do not exist in its container.
     outside = look(APPLICATION, TOKEN, STATE, f"{RUNTIME}/profiles", *(f"{RUNTIME}/{file}" for file in SHARED))
     for file in SHARED:
         assert tuple(inside[f"{PROFILE}/{file}"][:3]) == case.shared
         assert outside[f"{RUNTIME}/{file}"] == inside[f"{PROFILE}/{file}"]
-        # An emptyDir's directory is writable for everybody; the mount is not.
+        # An emptyDir's directory is writable for all users, but it is mounted read-only.
         assert python(APPLICATION, WRITE, f"{RUNTIME}/{file}").strip() == "EROFS"
     assert [outside[path] for path in (TOKEN, STATE, f"{RUNTIME}/profiles")] == ["ENOENT"] * 3

@@ -1,4 +1,4 @@
-"""From the pod's start to its end: the gate, restarts, a rollout and the last moment, with unmodified clients."""
+"""A pod from its start to its end: the start gate, restarts, a rollout and the deletion, with unmodified clients."""
 
 import contextlib
 import itertools
@@ -31,17 +31,17 @@ from tests.cluster.tutorial import (
 from tests.cluster.waiting import wait_until
 
 WRONG_SECONDS = float(os.environ.get("WRONG_SECONDS", "300"))
-"""How long the trust is wrong. By then the sidecar asks STS every one to five minutes."""
-MENDED_SECONDS = 330
-"""The longest pause between two attempts, PERMANENT_CAP_SECONDS, and what a busy machine needs to start a container."""
+"""The time with a wrong trust policy. At its end the daemon sends an exchange every one to five minutes."""
+FIXED_SECONDS = 330
+"""The maximum pause between two exchanges, PERMANENT_CAP_SECONDS, and the start of a container on a busy machine."""
 RESTART_SECONDS = 10
-"""A kubelet sees a container's end within a second, and starts it again at once; the rest is for a busy machine."""
+"""A kubelet detects a container's end within a second, and restarts it at once; the rest is for a busy machine."""
 
 pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and the images
 
 
 class World(NamedTuple):
-    """What a case works with: its own namespace, and a strict AWS."""
+    """The cluster, the strict AWS, the namespace and the image of a test."""
 
     cluster: Cluster
     aws: LocalAws
@@ -49,7 +49,7 @@ class World(NamedTuple):
     sidecar_image: str
 
     def pod(self, role_arn: str, name: str = "aws-test") -> Json:
-        """Return the example's pod for here; its ServiceAccount is there already."""
+        """Return the example's pod for this namespace; its ServiceAccount already exists."""
         pod = with_aws(example(self.namespace)[1], self.aws, role_arn, sidecar_image=self.sidecar_image)
         pod["metadata"]["name"] = name
         return pod
@@ -60,22 +60,22 @@ class World(NamedTuple):
         return found
 
     def status(self, pod: str, container: str) -> Json:
-        """Return a container's status; empty before the kubelet has told of it."""
+        """Return a container's status; empty before the kubelet has reported it."""
         status = self.get("pod", pod)["status"]
         every = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
         return next((one for one in every if one["name"] == container), {})
 
     def started(self, pod: str) -> bool:
-        """Tell whether the application's container runs or has run."""
+        """Return whether the application's container runs or has run."""
         state = self.status(pod, APPLICATION).get("state", {})
         return "running" in state or "terminated" in state
 
     def calls(self, pod: str = "aws-test") -> list[Call]:
-        """Return what the application has called so far."""
+        """Return the application's calls so far."""
         return calls(self.cluster, self.namespace, pod)
 
     def daemon(self, pod: str = "aws-test") -> int:
-        """Return the id, out here, of the sidecar's process 1; a worker may run beside it."""
+        """Return the host's id of the sidecar's process 1; a worker may run in the container too."""
         folder = self.cluster.pod_cgroup(self.get("pod", pod)["metadata"]["uid"], SIDECAR)[-1]
         for pid in map(int, (folder / "cgroup.procs").read_text().split()):
             if re.search(r"^NSpid:.*\t1$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
@@ -90,9 +90,10 @@ def world(cluster: Cluster, aws: LocalAws, namespace: str, sidecar_image: str, o
     return World(cluster, aws, namespace, sidecar_image)
 
 
-def test_a_wrong_trust_delays_the_application_and_breaks_nothing(world: World) -> None:
-    # Three that wait side by side: the example's pod, one without the gate, and a Job that may not fail once.
-    role_arn = world.aws.set_up_trust(namespace=world.namespace, service_account="somebody-else")
+@pytest.mark.rule("SDK 24")
+def test_a_wrong_trust_policy_delays_the_application_until_it_is_fixed(world: World) -> None:
+    # Three wait at the same time: the example's pod, a pod without the start gate, and a Job with backoffLimit 0.
+    role_arn = world.aws.set_up_trust(namespace=world.namespace, service_account="other")
     ungated = world.pod(role_arn, "ungated")
     del sidecar_of(ungated)["startupProbe"]
     apply(world.cluster, world.pod(role_arn, "gated"), ungated, job(world.pod(role_arn)))
@@ -101,35 +102,35 @@ def test_a_wrong_trust_delays_the_application_and_breaks_nothing(world: World) -
     wait_until(lambda: world.status("gated", SIDECAR).get("state", {}).get("running"), what="the sidecar", seconds=60)
     wait_until(lambda: len(job_pods(world)) == 1, what="the Job's pod", seconds=60)
     (job_pod,) = job_pods(world)
-    time.sleep(WRONG_SECONDS)  # that nothing happens in this time is what is tested
+    time.sleep(WRONG_SECONDS)  # the test is that nothing changes in this time
 
-    # The last answer to each; the first can be that the keys are not public yet.
-    asked = {one["session_name"].removeprefix(f"{world.namespace}-"): one["status"] for one in world.aws.exchanges()}
-    assert asked == {"gated": 403, "ungated": 403, job_pod: 403}
+    # The last response to each; the first can be an error because the keys are not public yet.
+    last = {one["session_name"].removeprefix(f"{world.namespace}-"): one["status"] for one in world.aws.exchanges()}
+    assert last == {"gated": 403, "ungated": 403, job_pod: 403}
     assert world.aws.exchanges(good=True) == []
     assert [world.started(pod) for pod in ("gated", job_pod, "ungated")] == [False, False, True]
     assert [world.status(pod, SIDECAR)["restartCount"] for pod in ("gated", job_pod, "ungated")] == [0, 0, 0]
     assert world.get("pod", job_pod)["status"]["phase"] == "Pending"
     assert "failed" not in world.get("job", "once")["status"]
 
-    mended = SystemClock().now().mono
+    fixed_at = SystemClock().now().mono
     world.aws.set_up_trust(namespace=world.namespace)
-    wait_until(lambda: world.started("gated"), what="the application", seconds=MENDED_SECONDS)
+    wait_until(lambda: world.started("gated"), what="the application", seconds=FIXED_SECONDS)
     (exchanged_at,) = [one["at"] for one in world.aws.exchanges(good=True) if one["session_name"].endswith("-gated")]
     started_at = datetime.fromisoformat(world.status("gated", APPLICATION)["state"]["running"]["startedAt"]).timestamp()
-    assert started_at >= int(exchanged_at), "in whole seconds, as Kubernetes tells them"
-    print(f"\nthe application started {SystemClock().now().mono - mended:.1f} s after the trust was mended")  # noqa: T201 - pytest -s shows it
-    # The Job completes though its sidecar would run for ever.
-    world.cluster.wait("job/once", "condition=complete", namespace=world.namespace, seconds=MENDED_SECONDS)
+    assert started_at >= int(exchanged_at), "Kubernetes has whole seconds"
+    print(f"\nthe application started {SystemClock().now().mono - fixed_at:.1f} s after the trust policy was fixed")  # noqa: T201 - pytest -s shows it
+    # The Job completes although its sidecar does not end by itself.
+    world.cluster.wait("job/once", "condition=complete", namespace=world.namespace, seconds=FIXED_SECONDS)
     assert [pod for pod in job_pods(world) if pod != job_pod] == [], "no second try"
     identity = json.loads(world.cluster.kubectl("logs", "-n", world.namespace, job_pod, "-c", APPLICATION))
     assert ":assumed-role/KubernetesParameterStoreRole/" in identity["Arn"]
-    wait_until(lambda: can_call(world, "ungated"), what="credentials without the gate", seconds=MENDED_SECONDS, every=2)
+    wait_until(lambda: can_call(world, "ungated"), what="credentials without the gate", seconds=FIXED_SECONDS, every=2)
     assert [world.status(pod, SIDECAR)["restartCount"] for pod in ("gated", job_pod, "ungated")] == [0, 0, 0]
 
 
 def job(pod: Json) -> Json:
-    """Return a Job of the example's pod that makes one call, once."""
+    """Return a Job of the example's pod that makes one call, with backoffLimit 0."""
     application_of(pod)["command"] = ["aws", "sts", "get-caller-identity"]
     return {
         "apiVersion": "batch/v1",
@@ -152,22 +153,22 @@ def can_call(world: World, pod: str) -> bool:
     return True
 
 
-def test_a_killed_sidecar_serves_the_same_set_again_though_sts_is_down(world: World) -> None:
+def test_a_killed_sidecar_serves_the_same_credentials_again_while_sts_is_down(world: World) -> None:
     ended = restarted_while_sts_is_down(world, lambda: os.kill(world.daemon(), signal.SIGKILL))
     assert (ended["reason"], ended["exitCode"]) == ("Error", 128 + signal.SIGKILL)
 
 
-def test_a_sidecar_out_of_memory_serves_the_same_set_again_though_sts_is_down(world: World) -> None:
-    def renew_with_too_little_memory() -> None:
-        leave_memory(world, 8 << 20)  # an exchange takes five times as much
+def test_a_sidecar_after_an_oom_kill_serves_the_same_credentials_again_while_sts_is_down(world: World) -> None:
+    def refresh_with_too_little_memory() -> None:
+        leave_memory(world, 8 << 20)  # an exchange needs five times as much
         os.kill(world.daemon(), signal.SIGHUP)
 
-    ended = restarted_while_sts_is_down(world, renew_with_too_little_memory)
+    ended = restarted_while_sts_is_down(world, refresh_with_too_little_memory)
     assert ended["reason"] == "OOMKilled"
 
 
 def restarted_while_sts_is_down(world: World, end: Callable[[], None]) -> Json:
-    """End the sidecar under load, judge what the application saw, and return how the kubelet says that it ended."""
+    """End the sidecar under load, check the application's calls, and return the sidecar's `terminated` state."""
     pod = world.pod(world.aws.set_up_trust(namespace=world.namespace))
     application_of(pod)["command"] = command()
     apply(world.cluster, pod)
@@ -180,7 +181,7 @@ def restarted_while_sts_is_down(world: World, end: Callable[[], None]) -> Json:
     end()
     wait_until(lambda: restarts_and_started(world) == (1, True), what="a restart", seconds=60)
     os.kill(world.daemon(), signal.SIGHUP)
-    wait_until(lambda: None in {one["status"] for one in world.aws.exchanges()}, what="an exchange in vain", seconds=30)
+    wait_until(lambda: None in {one["status"] for one in world.aws.exchanges()}, what="a failed exchange", seconds=30)
     back_at = ended_at + RESTART_SECONDS
     wait_until(lambda: len(good_new(world.calls(), back_at)) >= 3, what="calls after that", seconds=60)
 
@@ -188,9 +189,9 @@ def restarted_while_sts_is_down(world: World, end: Callable[[], None]) -> Json:
     failed = [call for call in found if call.error]
     good = [call.at for call in good_new(found)]
     pause = max(after - before for before, after in itertools.pairwise(good))
-    print(f"\n{len(found)} calls, {len(failed)} failed; the longest pause between two good ones {pause:.1f} s")  # noqa: T201 - pytest -s shows it
+    print(f"\n{len(found)} calls, {len(failed)} failed; the longest pause between two successful calls {pause:.1f} s")  # noqa: T201 - pytest -s shows it
     assert pause < RESTART_SECONDS
-    assert {call.loop for call in failed} <= {"new"}, "who keeps a client notices nothing"
+    assert {call.loop for call in failed} <= {"new"}, "a client with cached credentials has no error"
     assert all(ended_at < call.at < back_at for call in failed), failed
     assert len({call.key for call in found if not call.error}) == 1
     assert len(world.aws.exchanges(good=True)) == 1
@@ -200,7 +201,7 @@ def restarted_while_sts_is_down(world: World, end: Callable[[], None]) -> Json:
 
 
 def restarts_and_started(world: World) -> tuple[int, bool]:
-    """Return how often the sidecar was restarted, and whether its startupProbe has passed since."""
+    """Return the sidecar's restart count, and whether its startupProbe has passed after the last restart."""
     status = world.status("aws-test", SIDECAR)
     return status["restartCount"], status["started"]
 
@@ -210,7 +211,7 @@ def good_new(found: list[Call], since: float = 0) -> list[Call]:
 
 
 def leave_memory(world: World, size: int) -> None:
-    """Let the sidecar's container have so many bytes more than it cannot give back, as a limit that is too low does."""
+    """Set the container's memory limit to the memory that cannot be reclaimed plus `size`: a limit that is too low."""
     folder = world.cluster.pod_cgroup(world.get("pod", "aws-test")["metadata"]["uid"], SIDECAR)[-1]
     unified = (folder / "memory.max").exists()
     used = int((folder / ("memory.current" if unified else "memory.usage_in_bytes")).read_text())
@@ -219,7 +220,7 @@ def leave_memory(world: World, size: int) -> None:
     (folder / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(used - cache + size))
 
 
-def test_a_deployment_rolls_over_without_a_failed_call(world: World, tmp_path: Path) -> None:
+def test_a_rollout_of_a_deployment_fails_no_call(world: World, tmp_path: Path) -> None:
     pod = world.pod(world.aws.set_up_trust(namespace=world.namespace))
     application_of(pod)["command"] = command(drain_seconds=3)
     labels = {"app": "rolling"}
@@ -255,12 +256,13 @@ def test_a_deployment_rolls_over_without_a_failed_call(world: World, tmp_path: P
             assert [call for call in found if call.error] == []
 
 
-def test_a_pod_has_credentials_to_its_last_moment(world: World, tmp_path: Path) -> None:
+@pytest.mark.rule("SDK 24")
+def test_a_pod_has_credentials_until_its_last_process_ends(world: World, tmp_path: Path) -> None:
     pod = world.pod(world.aws.set_up_trust(namespace=world.namespace))
     hook_seconds, drain_seconds = 6, 3
     hook = ["timeout", "--preserve-status", str(hook_seconds), *command("hook")]
     application_of(pod)["command"] = command(drain_seconds=drain_seconds)
-    # What a hook prints goes nowhere: it writes to the log of the container.
+    # The output of a hook is discarded, so the hook writes to the log of the container.
     application_of(pod)["lifecycle"] = {
         "preStop": {"exec": {"command": ["sh", "-c", 'exec "$0" "$@" > /proc/1/fd/1', *hook]}}
     }
@@ -270,11 +272,11 @@ def test_a_pod_has_credentials_to_its_last_moment(world: World, tmp_path: Path) 
         log.await_calls()
         deleted_at = SystemClock().now().wall
         world.cluster.kubectl("delete", "pod", "aws-test", "-n", world.namespace, "--wait=false")
-        # Whole: each process came to its own end, so none was killed when the grace was over.
+        # Complete: each process ended by itself, so none was killed after the grace period.
         found = whole(log.to_the_end(seconds=60), ("application", "hook"))
     assert [call for call in found if call.error] == []
     for label, loop in itertools.product(("application", "hook"), ("kept", "new")):
         last = max(call.at for call in found if (call.label, call.loop) == (label, loop)) - deleted_at
         print(f"\n{label}, {loop}: the last call {last:.1f} s after the pod was deleted")  # noqa: T201 - pytest -s shows it
-        # SIGTERM comes after the hook; one second for the pace of the calls.
+        # SIGTERM comes after the hook; one second for the interval of the calls.
         assert last > hook_seconds + (drain_seconds if label == "application" else 0) - 1

@@ -1,4 +1,4 @@
-"""What the sidecar costs in a real pod, from its own control group; figures are printed at the end of the run."""
+"""Memory and CPU of the sidecar in a real pod, from its control group; figures are printed at the end of the run."""
 
 import json
 import os
@@ -20,9 +20,9 @@ UNIFIED = (GROUPS / "cgroup.controllers").exists()
 TICKS = os.sysconf("SC_CLK_TCK")
 IDLE_SECONDS = 60
 MB = 1e6
-# The bars: memory in the pod, and what an idle hour may cost, a thousandth of a core.
+# The limits: memory in the pod, and the CPU time of an idle hour, a thousandth of a core.
 AT_REST_MB, PEAK_MB, IDLE_CPU_SECONDS = 35, 85, 3.6
-# Far above what is printed: a machine with others on it must not fail the test, a daemon that hangs must.
+# Far above the printed figures: a busy machine must not fail the test, a daemon that hangs must.
 FIRST_SECONDS, FIRST_SECONDS_LIMITED = 15, 60
 PODS = 10
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and th
 
 
 class _Figures:
-    """A plugin of the run: it prints the lines at the end, whatever the outcome."""
+    """A pytest plugin that prints the lines at the end of the run, also after a failure."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -52,8 +52,8 @@ class Measured:
     """The sidecar's container of a pod that runs.
 
     Args:
-        cluster: where it runs.
-        pod: as the API server has it.
+        cluster: the cluster of the pod.
+        pod: the pod from the API server.
     """
 
     def __init__(self, cluster: Cluster, pod: Json) -> None:
@@ -65,7 +65,7 @@ class Measured:
         self.daemon = min(self.processes())
 
     def processes(self) -> list[int]:
-        """Return the ids of its processes, out here."""
+        """Return the host's ids of its processes."""
         return [int(text) for text in (self._cpu / "cgroup.procs").read_text().split()]
 
     def log(self) -> list[Json]:
@@ -73,12 +73,12 @@ class Measured:
         text = self._cluster.kubectl("logs", self._name, "-c", SIDECAR, "-n", self._namespace)
         return [json.loads(line) for line in text.splitlines()]
 
-    def renewals(self) -> list[Json]:
-        """Return those that tell of a new set."""
-        return [line for line in self.log() if line["event"] == "credentials_renewed"]
+    def refreshes(self) -> list[Json]:
+        """Return the credentials_refreshed lines."""
+        return [line for line in self.log() if line["event"] == "credentials_refreshed"]
 
     def cpu_seconds(self) -> float:
-        """Return what all processes of the container have used so far, those that ended too."""
+        """Return the CPU time of all processes of the container so far, including those that have ended."""
         if UNIFIED:
             fields = dict(line.split() for line in (self._cpu / "cpu.stat").read_text().splitlines())
             return int(fields["usage_usec"]) / 1e6
@@ -86,20 +86,20 @@ class Measured:
         return int((folder / "cpuacct.usage").read_text()) / 1e9
 
     def resident_mb(self) -> dict[str, float]:
-        """Return the daemon's own `Rss` and `Pss`."""
+        """Return `Rss` and `Pss` of the daemon's process."""
         lines = Path(f"/proc/{self.daemon}/smaps_rollup").read_text().splitlines()[1:]
         fields = {line.split(":")[0]: int(line.split()[1]) * 1024 / MB for line in lines}
         return {name: fields[name] for name in ("Rss", "Pss")}
 
     def seconds_to(self, event: str) -> float:
-        """Return how long after the start of its first process the daemon first told of an event; to 10 ms."""
+        """Return the seconds from the start of its first process to the first log line of an event; to 10 ms."""
         fields = Path(f"/proc/{self.daemon}/stat").read_text().rsplit(")", 1)[1].split()
         boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)  # noqa: TID251 - to compare with the log
         began = boot + int(fields[19]) / TICKS
         return float(next(line["ts"] for line in self.log() if line["event"] == event)) - began
 
     def rest(self) -> None:
-        """Wait until no exchange runs."""
+        """Wait until no exchange is running."""
         wait_until(lambda: self.processes() == [self.daemon], what="the end of the exchange", seconds=30, every=0.05)
 
 
@@ -111,7 +111,7 @@ def role_arn(aws: LocalAws, namespace: str, open_discovery: None) -> str:  # noq
 def run(
     cluster: Cluster, aws: LocalAws, namespace: str, role_arn: str, image: str, *, count: int = 1, cpu: str = ""
 ) -> Sequence[Measured]:
-    """Run the example's pod so many times, all at once, and return what one measures."""
+    """Run `count` copies of the example's pod at once, and return their sidecars."""
     objects = []
     for number in range(count):
         account, pod = example(namespace)
@@ -131,7 +131,7 @@ def load() -> str:
     return f"load average of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
-def test_memory_and_cpu_stay_below_their_bars(
+def test_memory_and_cpu_stay_below_their_limits(
     cluster: Cluster, aws: LocalAws, namespace: str, role_arn: str, sidecar_image: str, figures: list[str]
 ) -> None:
     (pod,) = run(cluster, aws, namespace, role_arn, sidecar_image)
@@ -144,26 +144,26 @@ def test_memory_and_cpu_stay_below_their_bars(
         used = max(used, pod.group.used_bytes())
         time.sleep(0.002)
     exchange = pod.cpu_seconds() - before
-    assert len(pod.renewals()) == 2, "it was a whole exchange that was measured"
+    assert len(pod.refreshes()) == 2, "the measured exchange did not succeed"
 
     before = pod.cpu_seconds()
     time.sleep(IDLE_SECONDS)
     idle = (pod.cpu_seconds() - before) * 3600 / IDLE_SECONDS
 
-    whole = pod.group.peak_bytes() / MB
+    peak = pod.group.peak_bytes() / MB
     figures.append(
-        f"memory, anonymous and shared: at rest {at_rest:.1f} MB, most during an exchange {used / MB:.1f} MB; "
-        f"the kernel's peak since the start, page cache included, {whole:.1f} MB"
+        f"memory, anonymous and shared: at rest {at_rest:.1f} MB, maximum during an exchange {used / MB:.1f} MB; "
+        f"the kernel's peak since the start, page cache included, {peak:.1f} MB"
     )
     figures.append(f"the daemon at rest: RSS {resident['Rss']:.1f} MB, PSS {resident['Pss']:.1f} MB")
     figures.append(f"CPU: idle with probes {idle:.1f} s in an hour, an exchange {exchange:.2f} s; {load()}")
     assert at_rest <= AT_REST_MB
     assert used / MB <= PEAK_MB
-    assert whole <= PEAK_MB, "what the kernel counts against the limit"
+    assert peak <= PEAK_MB, "the kernel's peak, which counts towards the limit"
     assert idle <= IDLE_CPU_SECONDS
 
 
-def test_credentials_come_soon(
+def test_credentials_come_within_15_s(
     cluster: Cluster, aws: LocalAws, namespace: str, role_arn: str, sidecar_image: str, figures: list[str]
 ) -> None:
     (pod,) = run(cluster, aws, namespace, role_arn, sidecar_image)
@@ -171,20 +171,22 @@ def test_credentials_come_soon(
     assert pod.group.throttled_seconds() == 0
 
 
-def test_credentials_come_with_a_tenth_of_a_core(
+def test_credentials_come_within_60_s_with_a_tenth_of_a_core(
     cluster: Cluster, aws: LocalAws, namespace: str, role_arn: str, sidecar_image: str, figures: list[str]
 ) -> None:
     (pod,) = run(cluster, aws, namespace, role_arn, sidecar_image, cpu="100m")
     figures.append(f"CPU limit 100m: {first_times(pod, FIRST_SECONDS_LIMITED)}; {load()}")
-    assert pod.group.throttled_seconds() > 0, "the limit was in force"
+    assert pod.group.throttled_seconds() > 0, "the CPU limit had no effect"
 
 
-def first_times(pod: Measured, bar_seconds: float) -> str:
-    """Return when a pod listened and when it had credentials, which was below the bar."""
-    started, renewed = pod.seconds_to("started"), pod.seconds_to("credentials_renewed")
-    assert 0 < started < renewed < bar_seconds
+def first_times(pod: Measured, limit_seconds: float) -> str:
+    """Return a line with the times when a pod listened and had credentials; check them against the limit."""
+    started, refreshed = pod.seconds_to("started"), pod.seconds_to("credentials_refreshed")
+    assert 0 < started < refreshed < limit_seconds
     throttled = pod.group.throttled_seconds()
-    return f"listens {started:.2f} s, credentials {renewed:.2f} s after its process began; throttled {throttled:.1f} s"
+    return (
+        f"listens {started:.2f} s, credentials {refreshed:.2f} s after its process began; throttled {throttled:.1f} s"
+    )
 
 
 def test_ten_pods_at_once(
@@ -193,7 +195,7 @@ def test_ten_pods_at_once(
     pods = run(cluster, aws, namespace, role_arn, sidecar_image, count=PODS)
     assert len({exchange["session_name"] for exchange in aws.exchanges(good=True)}) == PODS
     assert len(aws.exchanges()) == PODS, "one exchange for each"
-    times = sorted(pod.seconds_to("credentials_renewed") for pod in pods)
+    times = sorted(pod.seconds_to("credentials_refreshed") for pod in pods)
     for pod in pods:
         pod.rest()
     proportional = [pod.resident_mb()["Pss"] for pod in pods]

@@ -1,4 +1,4 @@
-"""``examples/network-policy.yaml``: what it opens is what the example's pod needs, and nothing else goes in or out."""
+"""``examples/network-policy.yaml`` allows the connections that the example's pod needs, and no others."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ from tests.cluster.tutorial import APPLICATION, Json, application_of, apply, exa
 from tests.cluster.waiting import wait_until
 
 POLICY_FILE = CHECKOUT / "examples" / "network-policy.yaml"
-AWS_ADDRESS = "198.51.100.1"  # TEST-NET-2: the node sends on what comes for it
+AWS_ADDRESS = "198.51.100.1"  # TEST-NET-2: the node forwards its packets to the local AWS
 AWS_URL = "http://aws.test:443"
 METADATA_ADDRESS = "169.254.169.254"
 KUBELET_PORT = 10250
-OPEN, DROPPED = "0", "11"  # EAGAIN: nothing came back
+OPEN, DROPPED = "0", "11"  # EAGAIN: no packet came back
 
-# Argument: the address that every name has.
+# Argument: the address of all names.
 DNS = """
 import socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and th
 
 @pytest.fixture
 def aws_at_443(cluster: Cluster, aws: LocalAws) -> Iterator[None]:
-    """An AWS at an address and a port as the real one has: not the node's, and 443."""
+    """The AWS at an address that is not the node's, and at port 443, as the real AWS."""
     to = aws.url.removeprefix("http://")
     rule = ["PREROUTING", "-d", AWS_ADDRESS, "-p", "tcp", "--dport", "443", "-j", "DNAT", "--to-destination", to]
     cluster.run(["iptables", "-t", "nat", "-A", *rule])
@@ -50,7 +50,7 @@ def aws_at_443(cluster: Cluster, aws: LocalAws) -> Iterator[None]:
 
 @pytest.fixture
 def name_server(cluster: Cluster) -> Iterator[str]:
-    """The address of a pod that looks like the cluster's DNS, and knows one answer."""
+    """The address of a pod with the labels of the cluster's DNS, which returns one address for all names."""
     pod = neighbour("kube-system", "dns")
     pod["metadata"]["labels"] = {"k8s-app": "kube-dns"}
     pod["spec"]["containers"][0]["command"] = ["/usr/bin/python3", "-c", DNS, AWS_ADDRESS]
@@ -75,7 +75,7 @@ def run(cluster: Cluster, pod: Json) -> str:
 
 
 def behind_a_gate(pod: Json, name_server: str, aws: LocalAws) -> Json:
-    """Return the pod as it calls AWS by name, with a container ahead of all others that waits for /gate/open."""
+    """Return the pod with AWS's host name, and with a first init container that waits for /gate/open."""
     for container in (sidecar_of(pod), application_of(pod)):
         for variable in container["env"]:
             if variable.get("value") == aws.url:
@@ -90,14 +90,14 @@ def behind_a_gate(pod: Json, name_server: str, aws: LocalAws) -> Json:
 
 
 @pytest.mark.usefixtures("aws_at_443", "open_discovery")
-def test_the_policy_opens_what_the_pod_needs_and_nothing_else(
+def test_the_policy_allows_the_pods_connections_and_no_others(
     cluster: Cluster, aws: LocalAws, namespace: str, name_server: str, monitoring: str, sidecar_image: str
 ) -> None:
     def connect(pod: str, inside: str, address: str, *ports: int) -> list[str]:
         command = ["/usr/bin/python3", "-c", CONNECT, address, *map(str, ports)]
         return cluster.exec(pod, APPLICATION, *command, namespace=inside).split()
 
-    beside = run(cluster, neighbour(namespace))
+    other_address = run(cluster, neighbour(namespace))
     run(cluster, neighbour(monitoring))
     pod = with_aws(example(namespace)[1], aws, aws.set_up_trust(namespace=namespace), sidecar_image=sidecar_image)
     pod = behind_a_gate(pod, name_server, aws)
@@ -116,7 +116,7 @@ def test_the_policy_opens_what_the_pod_needs_and_nothing_else(
     identity = cluster.exec("aws-test", APPLICATION, "aws", "sts", "get-caller-identity", namespace=namespace)
     assert f"{namespace}-aws-test" in identity
     assert [one["status"] for one in aws.exchanges()] == [200]
-    # It has all that it needs: nothing that it sent by itself was in the way of a rule.
+    # No packet that the pod sent by itself was dropped.
     assert dropped(cluster, namespace, "aws-test", APPLICATION) == 0
 
     # In: from the monitoring namespace only, and to one port.
@@ -125,10 +125,10 @@ def test_the_policy_opens_what_the_pod_needs_and_nothing_else(
     assert cluster.exec("neighbour", APPLICATION, *scrape, namespace=monitoring).split() == ["200"]
     assert connect("neighbour", monitoring, address, ADMIN_PORT, 80) == [OPEN, DROPPED]
     assert connect("neighbour", namespace, address, ADMIN_PORT) == [DROPPED]
-    # Out: what is open for others is shut for it, and each try is a packet that the filter has stopped.
+    # Out: ports that other pods can use are closed for this pod, and the filter drops a packet of each try.
     aws_port = int(aws.url.rpartition(":")[2])
     assert connect("neighbour", namespace, cluster.address, aws_port, KUBELET_PORT) == [OPEN, OPEN]
     assert connect("aws-test", namespace, cluster.address, aws_port, KUBELET_PORT) == [DROPPED, DROPPED]
-    assert connect("aws-test", namespace, beside, 80) == [DROPPED]
+    assert connect("aws-test", namespace, other_address, 80) == [DROPPED]
     assert connect("aws-test", namespace, METADATA_ADDRESS, 80) == [DROPPED]
     assert dropped(cluster, namespace, "aws-test", APPLICATION) >= 4

@@ -1,4 +1,4 @@
-"""What the sidecar's requests and limits do to a pod, as docs/resources.md says. No pod has to run for it."""
+"""The effect of the sidecar's requests and limits on a pod, as docs/resources.md describes. No pod has to run."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -18,15 +18,15 @@ pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes
 
 @pytest.fixture
 def own_namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace for a case of several, whose name would not do as a namespace's."""
-    name = f"refused-{uuid4().hex[:8]}"
+    """A namespace for a parametrized test, whose name is not valid for a namespace."""
+    name = f"rejected-{uuid4().hex[:8]}"
     cluster.new_namespace(name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def admitted(cluster: Cluster, namespace: str, *, application: Json | None = None, sidecar: Json | None = None) -> Json:
-    """Apply the example, and return the pod as the API server took it."""
+    """Apply the example, and return the pod as the API server admitted it."""
     account, pod = example(namespace)
     application_of(pod)["resources"] = application or {}
     if sidecar:
@@ -38,7 +38,7 @@ def admitted(cluster: Cluster, namespace: str, *, application: Json | None = Non
 
 def restrict(cluster: Cluster, namespace: str, kind: str, spec: Json) -> None:
     cluster.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": "one", "namespace": namespace}, "spec": spec})
-    if kind == "ResourceQuota":  # it counts nothing until its controller has seen it
+    if kind == "ResourceQuota":  # it has no effect until its controller has seen it
         wait_until(
             lambda: cluster.get("resourcequota", "one", "-n", namespace).get("status", {}).get("used"),
             what="the quota",
@@ -54,7 +54,7 @@ def test_a_best_effort_pod_becomes_burstable(cluster: Cluster, namespace: str) -
     assert admitted(cluster, namespace)["status"]["qosClass"] == "Burstable"
 
 
-def test_a_pod_stays_guaranteed_where_the_sidecar_has_equal_figures(cluster: Cluster, namespace: str) -> None:
+def test_a_pod_stays_guaranteed_if_the_sidecars_requests_equal_its_limits(cluster: Cluster, namespace: str) -> None:
     pod = admitted(cluster, namespace, application=EQUAL, sidecar=EQUAL)
     assert pod["status"]["qosClass"] == "Guaranteed"
 
@@ -76,10 +76,12 @@ def test_a_limit_range_gives_the_sidecar_a_cpu_limit_and_changes_nothing_else(cl
         ("ResourceQuota", {"hard": {"limits.cpu": "1"}}, "must specify limits.cpu for: aws-oidc-sidecar"),
     ],
 )
-def test_the_figures_are_refused(cluster: Cluster, own_namespace: str, kind: str, spec: Json, why: str) -> None:
+def test_a_namespace_limit_rejects_the_sidecars_resources(
+    cluster: Cluster, own_namespace: str, kind: str, spec: Json, why: str
+) -> None:
     restrict(cluster, own_namespace, kind, spec)
     with pytest.raises(CommandFailed, match=why):
-        # Equal figures within every limit: what is refused is the sidecar.
+        # The application's resources are within the limit, so the rejection is because of the sidecar.
         admitted(cluster, own_namespace, application={"requests": SMALL, "limits": SMALL})
 
 
@@ -92,6 +94,6 @@ def test_a_quota_counts_the_sidecar(cluster: Cluster, namespace: str) -> None:
             cluster.get("resourcequota", "one", "-n", namespace)["status"].get("used")
             == {"requests.cpu": "110m", "requests.memory": "192Mi", "limits.memory": "256Mi"}
         ),
-        what="the sidecar's share in the quota",
+        what="the sidecar's resources in the quota",
         seconds=60,
     )

@@ -1,6 +1,6 @@
-"""A client that never stops, while the kubelet rotates tokens, a signing key changes and the API server goes away.
+"""A running client, while the kubelet rotates tokens, the signing key changes and the API server is down.
 
-Takes about 17 minutes: 600 s is the least life of a token that Kubernetes takes, and the kubelet swaps it at 80 %.
+It takes about 17 minutes: the minimum lifetime of a token is 600 s, and the kubelet rotates it at 80 %.
 """
 
 import json
@@ -24,28 +24,28 @@ pytestmark = pytest.mark.timeout(3600)  # the first run builds Kubernetes and th
 
 
 class Logs:
-    """The containers' logs as the node keeps them: kubectl needs the API server."""
+    """The containers' logs from the node's files, because kubectl needs the API server."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._directory = next(cluster.log("pods").glob(f"{namespace}_{POD}_*"))
 
     def of(self, container: str) -> list[Json]:
-        """Return every line, which is JSON, behind the time, stream and tag that the runtime puts before it."""
+        """Return the JSON of each line, without the time, stream and tag that the runtime writes before it."""
         (file,) = (self._directory / container).glob("*.log")
-        # What is behind the last line's end is being written.
+        # The text after the last line feed is still being written.
         whole = file.read_text().rpartition("\n")[0]
         return [json.loads(line.split(" ", 3)[3]) for line in whole.splitlines()]
 
 
 def key_of_token(cluster: Cluster, uid: str) -> str:
-    """Return which key signed the token that the daemon has now."""
+    """Return the id of the key that signed the daemon's current token."""
     cgroup = cluster.pod_cgroup(uid, SIDECAR)[0]
     process = min(map(int, (cgroup / "cgroup.procs").read_text().split()))
     token = Path("/proc", str(process), "root", "var/run/secrets/aws-oidc-sidecar/token").read_text()
     return str(decode_segment(token.split(".")[0])["kid"])
 
 
-def test_nothing_fails_through_rotations_renewals_a_new_signing_key_and_two_minutes_without_an_api_server(
+def test_no_call_fails_during_rotations_refreshes_a_new_signing_key_and_two_minutes_without_an_api_server(
     cluster: Cluster,
     aws: LocalAws,
     namespace: str,
@@ -86,21 +86,23 @@ def test_nothing_fails_through_rotations_renewals_a_new_signing_key_and_two_minu
 
     wait_until(lambda: len(tokens()) >= 3, what="two rotations", seconds=3 * TOKEN_SECONDS, every=1)
     last = aws.exchanges(good=True)[-1]["access_key_id"]
-    wait_until(lambda: logs.of(APPLICATION)[-1]["signed_by"] == last, what="the last set in use", seconds=10)
+    wait_until(
+        lambda: logs.of(APPLICATION)[-1]["signed_by"] == last, what="a call with the last credentials", seconds=10
+    )
 
     calls, exchanges = logs.of(APPLICATION), aws.exchanges()
     assert [call for call in calls if call["error"]] == []
-    assert len(without) > OUTAGE_SECONDS / 2, "the loop went on without the API server"
-    # One STS call for each refresh, none failed, and every set was used, in the order in which AWS gave them.
+    assert len(without) > OUTAGE_SECONDS / 2, "the loop stopped without the API server"
+    # One STS call for each refresh, none failed, and all issued credentials were used, in the order of their issue.
     assert [key for key, _ in groupby(call["signed_by"] for call in calls)] == [
         exchange["access_key_id"] for exchange in exchanges
     ]
     assert len(set(tokens())) == len(tokens()) == 3
-    assert len(exchanges) > len(tokens()), "credentials were renewed between rotations, too"
+    assert len(exchanges) > len(tokens()), "no refresh between rotations"
     assert {exchange["session_name"] for exchange in exchanges} == {f"{namespace}-{POD}"}
     assert {exchange["sub"] for exchange in exchanges} == {f"system:serviceaccount:{namespace}:aws-parameter-reader"}
     assert key_of_token(cluster, uid) != first_key
     events = [line["event"] for line in logs.of(SIDECAR)]
-    assert events.count("credentials_renewed") == len(exchanges)
+    assert events.count("credentials_refreshed") == len(exchanges)
     assert events.count("started") == 1
     assert {"exchange_failed", "token_unusable", "credentials_withdrawn", "crashed"}.isdisjoint(events)

@@ -1,4 +1,4 @@
-"""The tutorial on a real Kubernetes: real tokens, a real kubelet, the image that ships, unmodified clients."""
+"""The tutorial on a real Kubernetes: real tokens, a real kubelet, the sidecar's image, unmodified clients."""
 
 import json
 
@@ -19,7 +19,7 @@ def role_arn(aws: LocalAws, namespace: str, open_discovery: None) -> str:  # noq
     return aws.set_up_trust(namespace=namespace)
 
 
-def test_an_unmodified_aws_cli_does_the_tutorials_last_steps(
+def test_the_last_steps_of_the_tutorial_work_with_the_unmodified_aws_cli(
     cluster: Cluster, aws: LocalAws, namespace: str, role_arn: str, sidecar_image: str
 ) -> None:
     account, pod = example(namespace)
@@ -39,7 +39,7 @@ def test_an_unmodified_aws_cli_does_the_tutorials_last_steps(
     parameter = cli("ssm", "get-parameter", "--name", PARAMETER)["Parameter"]
     assert isinstance(parameter, dict)
     assert parameter["Value"] == VALUE
-    # What AWS saw: one exchange, of this pod's token.
+    # AWS received one exchange, with this pod's token.
     (exchange,) = aws.exchanges(good=True)
     assert exchange["sub"] == f"system:serviceaccount:{namespace}:aws-parameter-reader"
     assert exchange["session_name"] == f"{namespace}-aws-test"

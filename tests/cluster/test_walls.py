@@ -1,4 +1,4 @@
-"""What keeps a role with the container it is for: tokens, mounts and the network, as the real kubelet sets them up."""
+"""The isolation of a role to its container: auth tokens, mounts and the network, as the real kubelet sets them up."""
 
 import json
 import re
@@ -28,7 +28,7 @@ for url, authorization in zip(sys.argv[1::2], sys.argv[2::2]):
     except urllib.error.HTTPError as error:
         print(error.code)
 """
-# Arguments: an address and ports; prints each one's errno of connect, 0 where somebody accepts.
+# Arguments: an address and ports; prints the errno of connect for each port, 0 if it is open.
 CONNECT = """
 import socket, sys
 for port in sys.argv[2:]:
@@ -36,13 +36,13 @@ for port in sys.argv[2:]:
         connection.settimeout(2)
         print(connection.connect_ex((sys.argv[1], int(port))))
 """
-REFUSED = "111"  # ECONNREFUSED: a packet came back; what a filter drops ends as EAGAIN
+REFUSED = "111"  # ECONNREFUSED: a RST came back; a dropped packet ends as EAGAIN
 
 pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and the images
 
 
 def run(cluster: Cluster, pod: Json, *objects: Json) -> str:
-    """Apply the pod with what it needs, wait until it is ready, and return its address."""
+    """Apply the pod with its ServiceAccount and `objects`, wait until it is ready, and return its address."""
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     apply(cluster, example(namespace)[0], *objects, pod)
     cluster.wait(f"pod/{name}", "condition=Ready", namespace=namespace)
@@ -51,7 +51,7 @@ def run(cluster: Cluster, pod: Json, *objects: Json) -> str:
 
 
 def neighbour(namespace: str, name: str = "neighbour") -> Json:
-    """Return a pod without any of ours, that has Python."""
+    """Return a pod without the sidecar, which has Python."""
     container = {
         "name": APPLICATION,
         "image": APPLICATION_IMAGE,
@@ -63,7 +63,7 @@ def neighbour(namespace: str, name: str = "neighbour") -> Json:
 
 
 def for_profile(container: Json, profile: str) -> Json:
-    """Return a copy of the example's application, of the name and with the variables and the volume of a profile."""
+    """Return a copy of the example's application with the name, the variables and the volume of a profile."""
     copy: Json = json.loads(json.dumps(container))
     copy["name"] = profile
     for variable in copy["env"]:
@@ -99,7 +99,7 @@ def uri(profile: str) -> str:
     return f"http://127.0.0.1:{CREDENTIALS_PORT}/v1/credentials/{profile}"
 
 
-def test_two_containers_have_two_roles_and_neither_gets_the_others(
+def test_two_containers_have_two_roles_and_neither_gets_the_other_role(
     cluster: Cluster, aws: LocalAws, namespace: str, pod: Json
 ) -> None:
     arns = {name: aws.set_up_trust(role=role, namespace=namespace) for name, role in PROFILES.items()}
@@ -113,29 +113,29 @@ def test_two_containers_have_two_roles_and_neither_gets_the_others(
     for own, other in (("reader", "writer"), ("writer", "reader")):
         arn = inside(own, "aws", "sts", "get-caller-identity", "--query=Arn", "--output=text").strip()
         assert arn == f"arn:aws:sts::{aws.about['account_id']}:assumed-role/{PROFILES[own]}/{namespace}-aws-test"
-        # By environment: whoever names the other's URL still has its own token only.
+        # By environment: a container that uses the other profile's URL still has only its own auth token.
         with pytest.raises(CommandFailed, match="403"):
             inside(own, "env", f"AWS_CONTAINER_CREDENTIALS_FULL_URI={uri(other)}", "aws", "sts", "get-caller-identity")
-        # By path or guess. The last shows that the token, and nothing else, decides.
-        asked = [
+        # By path or guess. The last request shows that only the auth token decides.
+        requests = [
             (uri(own), tokens[own], "200"),
             (uri(other), tokens[own], "403"),
             (f"{uri(own)}/../{other}", tokens[own], "403"),
-            (uri("nobody"), tokens[own], "403"),
+            (uri("unknown"), tokens[own], "403"),
             (uri(""), tokens[own], "403"),
             (uri(other), "", "403"),
             (uri(other), tokens[other], "200"),
         ]
-        given = [word for url, token, _ in asked for word in (url, token)]
-        assert inside(own, "/usr/bin/python3", "-c", ASK, *given).split() == [status for _, _, status in asked]
-        # By file: of all that is ours, one mount, and in it nothing but its own.
+        given = [word for url, token, _ in requests for word in (url, token)]
+        assert inside(own, "/usr/bin/python3", "-c", ASK, *given).split() == [status for _, _, status in requests]
+        # By file: one mount of the sidecar, and in it only the files of the container's profile.
         mounts = [line.split()[4] for line in inside(own, "cat", "/proc/self/mountinfo").splitlines()]
         assert [mount for mount in mounts if "aws-oidc" in mount or "serviceaccount" in mount] == [
             HERE.replace("/var/run", "/run")
         ]
         assert set(inside(own, "ls", "-A", HERE).split()) == {"auth-token", "credentials.json"}
-        set_in_file = json.loads(inside(own, "cat", f"{HERE}/credentials.json"))["AccessKeyId"]
-        assert [one["role_arn"] for one in aws.exchanges() if one["access_key_id"] == set_in_file] == [arns[own]]
+        key_in_file = json.loads(inside(own, "cat", f"{HERE}/credentials.json"))["AccessKeyId"]
+        assert [one["role_arn"] for one in aws.exchanges() if one["access_key_id"] == key_in_file] == [arns[own]]
 
 
 def test_restricted_pod_security_admits_the_example(cluster: Cluster, namespace: str, pod: Json) -> None:
@@ -145,7 +145,7 @@ def test_restricted_pod_security_admits_the_example(cluster: Cluster, namespace:
     loose = json.loads(json.dumps(pod))
     del sidecar_of(loose)["securityContext"]["capabilities"]
 
-    def refused() -> bool:
+    def rejected() -> bool:
         try:
             cluster.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(loose))
         except CommandFailed as failed:
@@ -153,16 +153,16 @@ def test_restricted_pod_security_admits_the_example(cluster: Cluster, namespace:
         return False
 
     # Pod Security sees the label a moment later.
-    wait_until(refused, what="a refusal of the pod with capabilities", seconds=30)
+    wait_until(rejected, what="the rejection of the pod with capabilities", seconds=30)
     cluster.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(as_it_is))
-    run(cluster, pod)  # and with this machine's images it is not only admitted
+    run(cluster, pod)  # with this machine's images it is admitted and becomes ready
 
 
-def test_the_admin_port_answers_the_cluster_and_the_credential_port_nobody_but_the_pod(
+def test_the_admin_port_is_open_to_the_cluster_and_the_credentials_port_only_to_the_pod(
     cluster: Cluster, namespace: str, pod: Json
 ) -> None:
     apply(cluster, neighbour(namespace))
-    address = run(cluster, pod)  # ready: the kubelet's startup probe has got its answer at this address
+    address = run(cluster, pod)  # ready: the kubelet's startup probe has succeeded at this address
     cluster.wait("pod/neighbour", "condition=Ready", namespace=namespace)
     status = cluster.get("pod", "aws-test", "-n", namespace)["status"]
     (sidecar,) = status["initContainerStatuses"]
@@ -175,7 +175,7 @@ def test_the_admin_port_answers_the_cluster_and_the_credential_port_nobody_but_t
     from_the_node = cluster.run([sys.executable, *connect])
     assert from_a_pod.split() == from_the_node.split() == [REFUSED, "0"]
 
-    # And the kernel's own list, which knows of addresses that nobody has tried.
+    # And the kernel's list, which has the addresses that the test did not try.
     tables = cluster.exec("aws-test", APPLICATION, "cat", "/proc/net/tcp", "/proc/net/tcp6", namespace=namespace)
     listening = {(family, local, int(port, 16)) for family, local, port in _listeners(tables)}
     assert {(family, local) for family, local, port in listening if port == CREDENTIALS_PORT} == {
@@ -185,7 +185,7 @@ def test_the_admin_port_answers_the_cluster_and_the_credential_port_nobody_but_t
 
 
 def _listeners(tables: str) -> list[tuple[socket.AddressFamily, bytes, str]]:
-    """Return family, address and port of every listening socket; the address as on the wire."""
+    """Return family, address and port of the listening sockets; the address in network byte order."""
     found = []
     for line in tables.splitlines():
         match = re.match(r"\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2}) ", line)

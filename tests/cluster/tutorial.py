@@ -1,4 +1,4 @@
-"""``examples/pod.yaml`` as it is applied to this cluster: the images, the role and the AWS of this machine put in."""
+"""``examples/pod.yaml`` for this cluster: with the images, the role and the AWS of this machine."""
 
 import json
 from pathlib import Path
@@ -27,9 +27,9 @@ def example(namespace: str, path: Path = POD_FILE) -> list[Json]:
 
 
 def with_aws(pod: Json, aws: LocalAws, role_arn: str, *, sidecar_image: str) -> Json:
-    """Return the pod with this machine's images, and with an AWS that is here; nothing else is changed.
+    """Return the pod with this machine's images, role and AWS; the rest is unchanged.
 
-    The application gets no variable about credentials: only where every service is.
+    The application gets no variable for credentials, only AWS_ENDPOINT_URL.
     """
     sidecar, application = sidecar_of(pod), application_of(pod)
     sidecar["image"], application["image"] = sidecar_image, APPLICATION_IMAGE
@@ -57,7 +57,7 @@ def application_of(pod: Json) -> Json:
 
 
 def apply(cluster: Cluster, *objects: Json) -> None:
-    """Apply objects that name their namespace themselves."""
+    """Apply objects that have their namespace in their metadata."""
     cluster.apply(objects)
 
 

@@ -11,9 +11,9 @@ __all__ = ("user_kubeconfig",)
 
 
 def user_kubeconfig(cluster: Cluster, name: str, namespace: str) -> Path:
-    """Return the kubeconfig of a user who may edit one namespace and nothing else; both are made here.
+    """Create a user and a namespace that this user can edit, and return the user's kubeconfig.
 
-    The rights are those of the ClusterRole `edit`: no roles, no bindings, nothing of the cluster.
+    The rights are those of the ClusterRole `edit`, without roles, bindings and cluster-scoped objects.
     """
     client = Authority(cluster.layout.pki).issue(f"user-{name}", common_name=name)
     path = cluster.layout.config / f"user-{name}.kubeconfig"

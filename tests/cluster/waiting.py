@@ -1,4 +1,4 @@
-"""Waiting for a condition that has to come true."""
+"""Waiting for a condition."""
 
 import time
 from collections.abc import Callable
@@ -17,14 +17,14 @@ def wait_until(
     """Return the first true value of `condition`.
 
     Args:
-        condition: asked again and again; what it raises is not caught.
-        what: is waited for, for the error's text.
-        seconds: how long at most.
-        log: whose tail says why it does not come.
-        every: seconds between two questions.
+        condition: called repeatedly; its exceptions are not caught.
+        what: a description of the condition, for the error's text.
+        seconds: the timeout.
+        log: a log file whose last lines are added to the error's text.
+        every: seconds between two calls.
 
     Raises:
-        TimeoutError: it did not come.
+        TimeoutError: the condition was not true within `seconds`.
     """
     until = time.perf_counter() + seconds
     while True:
@@ -37,7 +37,7 @@ def wait_until(
 
 
 def tail(log: Path | None) -> str:
-    """Return the end of a log, for an error's text; empty where there is none."""
+    """Return the last lines of a log, for an error's text; empty if there is no log."""
     if log is None or not log.exists():
         return ""
     lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]

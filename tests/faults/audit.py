@@ -1,28 +1,28 @@
-"""Looks for secrets where they must not be (I3)."""
+"""Searches for secrets in places where they must not be (I3)."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from examples.local.records import KeySet
+from examples.local.records import AccessKey
 
 __all__ = ("find", "new_files", "secrets_of")
 
-# Somebody else's download is no place where a daemon of ours would hide a key.
+# Larger files in the temporary directory are of other programs; the daemon writes no such files.
 _MAX_BYTES = 8_000_000
 
 
-def secrets_of(tokens: Iterable[str], issued: Iterable[KeySet], auth_tokens: Iterable[str]) -> dict[bytes, str]:
-    """Return every byte string that must not get out, and what it is.
+def secrets_of(tokens: Iterable[str], issued: Iterable[AccessKey], auth_tokens: Iterable[str]) -> dict[bytes, str]:
+    """Return the byte strings that must not be disclosed, each with its description.
 
     Args:
-        tokens: every projected token; each of its parts is a secret too, but for the header, which names a public key.
-        issued: every set.
-        auth_tokens: of the daemon.
+        tokens: the projected tokens; their parts are secrets too, except the header, which names a public key.
+        issued: the issued credentials.
+        auth_tokens: the auth tokens of the daemon.
     """
     found: dict[str, str] = {}
     for token in tokens:
         found[token] = "a projected token"
-        # Signatures and claims are long; a part that is cut to a few characters would be found anywhere.
+        # Signatures and claims are long; a part of a few characters (of a malformed token) occurs by chance.
         found |= {part: "a part of a projected token" for part in token.split(".")[1:] if len(part) > 16}
     for keys in issued:
         found[keys.access_key_id] = "an access key id"
@@ -46,12 +46,12 @@ def find(secrets: Mapping[bytes, str], places: Mapping[str, Iterable[bytes]]) ->
 
 
 def new_files(directories: Iterable[Path], since: float, *, deep: bool) -> dict[str, list[bytes]]:
-    """Return the content of every regular file that was changed since ``since``, by its path.
+    """Return the content of each regular file that changed since ``since``, by its path.
 
     Args:
-        directories: where to look; one that is missing has no files.
-        since: wall seconds.
-        deep: below them too.
+        directories: the directories to search; missing directories are ignored.
+        since: wall time in seconds.
+        deep: search subdirectories too.
     """
     found = {}
     for directory in directories:
@@ -61,5 +61,5 @@ def new_files(directories: Iterable[Path], since: float, *, deep: bool) -> dict[
                     with path.open("rb") as file:
                         found[str(path)] = [file.read(_MAX_BYTES)]
             except OSError:
-                continue  # somebody else's, gone meanwhile
+                continue  # a file of another program, removed meanwhile
     return found

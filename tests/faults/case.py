@@ -1,8 +1,9 @@
-"""One daemon in one local world, with everything that a test does to them in one place."""
+"""One daemon in one local world, with all actions of the tests."""
 
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.local.kubelet import Kubelet, Misbehaviour
-from examples.local.process import COMMAND, PATIENCE_SECONDS, Sidecar
+from examples.local.process import COMMAND, TIMEOUT_SECONDS, Sidecar
 from examples.local.world import ROLE, World
 from tests.faults import audit
 from tests.faults.processes import ProcessWatch, core_limit
@@ -21,17 +22,17 @@ from tests.faults.watch import CLOCK, Addresses, Promise, Watch, ask
 __all__ = ("Case",)
 
 _HERE = Path(__file__).parent
-# The command is run in a directory of its own, by the same process.
-_IN_DIRECTORY = ("/bin/sh", "-c", 'cd "$1" && shift && exec "$@" >standard-output', "sh")
+# The shell sets the working directory and the limit of open files, then executes the command in the same process.
+_IN_DIRECTORY = ("/bin/sh", "-c", 'cd "$1" && ulimit -n "$2" && shift 2 && exec "$@" >standard-output', "sh")
 
 
 class Case:
-    """A daemon that is started by ``start``, watched from then on, and audited by ``close``.
+    """A daemon that ``start`` starts, a `Watch` checks from then on, and ``close`` searches for secrets.
 
     Args:
-        world: empty.
-        directory: for all files of the case.
-        record_tokens: replaces the issuer's signing with one that also keeps each token.
+        world: an empty World.
+        directory: the directory of all files of the case.
+        record_tokens: wraps the issuer's signing methods so that each token is recorded; returns the list of tokens.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Case:
             "AWS_OIDC_SIDECAR_ADMIN_PORT": "0",
             "AWS_OIDC_SIDECAR_LOG_LEVEL": "debug",
         }
+        self.open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        """The limit of open files of the daemons that are started later."""
         self.switches: dict[str, str] = {}
-        """For the launcher; none starts the daemon as it ships."""
+        """The launcher's switches; without switches the daemon is started without the launcher."""
         self.sidecars: list[Sidecar] = []
         self.watches: list[Watch] = []
         self.processes: list[ProcessWatch] = []
@@ -82,36 +85,36 @@ class Case:
 
     @property
     def watch(self) -> Watch:
-        """What asks the daemon that runs now."""
+        """The watch of the daemon that runs now."""
         return self.watches[-1]
 
     @property
     def children(self) -> ProcessWatch:
-        """What looks at the children of the daemon that runs now."""
+        """The watch of the children of the daemon that runs now."""
         return self.processes[-1]
 
     @property
     def clock_file(self) -> Path:
-        """Holds by how many seconds the daemon's wall clock is wrong, with the switch ``clock``."""
+        """The file of the switch ``clock``: the seconds that are added to the daemon's wall clock."""
         return self.directory / "clock"
 
     def step_clock(self, seconds: float) -> None:
-        """Have the daemon's wall clock wrong by so much, in one step."""
+        """Set the daemon's wall clock to the real time plus this number of seconds."""
         staged = self.clock_file.with_suffix(".new")
         staged.write_text(str(seconds))
         staged.rename(self.clock_file)
 
     def clock_offset(self) -> float:
-        """Return by how many seconds the daemon's wall clock is wrong."""
+        """Return the seconds that are added to the daemon's wall clock."""
         return float(self.clock_file.read_text()) if self.clock_file.exists() else 0.0
 
     def switch(self, name: str) -> Path:
-        """Have the launcher obey a switch; return its file, which is off: not there."""
+        """Make the launcher use a switch; return the switch's file, which does not exist yet: the switch is off."""
         self.switches[name] = str(self.directory / name)
         return self.directory / name
 
     def use_stub_worker(self) -> Path:
-        """Have the worker started by the stub; return the file that holds its mode, which is "real" now."""
+        """Start the worker through the stub; return the stub's mode file, which has "real"."""
         mode, script = self.directory / "worker-mode", self.directory / "worker"
         mode.write_text("real")
         script.write_text(
@@ -122,7 +125,7 @@ class Case:
         return mode
 
     def use_relay(self, *, tls: bool = False, proxy: bool = False) -> Relay:
-        """Have the worker reach AWS by a relay, or by TLS through a proxy."""
+        """Connect the worker to AWS through a relay, or over TLS through a proxy."""
         url = self.world.aws.tls_url if tls else self.world.aws.url
         self.relay = relay = Relay(int(url.rsplit(":", 1)[1]), proxy=proxy)
         self._stack.callback(relay.close)
@@ -133,82 +136,83 @@ class Case:
         return relay
 
     def use_tls(self) -> Path:
-        """Have the worker reach AWS by TLS; return the CA bundle that it reads, a copy of the right one."""
+        """Connect the worker to AWS over TLS; return the CA bundle that it reads."""
         bundle = self.directory / "ca.pem"
         bundle.write_text(self.world.aws.ca_pem)
         self.environment |= {"AWS_ENDPOINT_URL_STS": self.world.aws.tls_url, "AWS_CA_BUNDLE": str(bundle)}
         return bundle
 
-    # --- what is done to the daemon ---
+    # --- actions on the daemon ---
 
     def launch(self) -> Sidecar:
-        """Start the daemon, and look at its children from the first on; does not wait until it listens."""
+        """Start the daemon, and watch its children from the first; does not wait until the daemon listens."""
         command = COMMAND
         if self.switches:
             command = (sys.executable, "-I", str(_HERE / "launcher.py"), json.dumps(self.switches), "run")
         self.mark()
-        sidecar = Sidecar(self.environment, self.runtime, (*_IN_DIRECTORY, str(self.work), *command))
+        limit = "unlimited" if self.open_files == resource.RLIM_INFINITY else str(self.open_files)
+        sidecar = Sidecar(self.environment, self.runtime, (*_IN_DIRECTORY, str(self.work), limit, *command))
         self.sidecars.append(sidecar)
         self.processes.append(ProcessWatch(sidecar.process.pid))
         return sidecar
 
     def start(self, promise: Promise | None = None) -> None:
-        """Start the daemon and the watch; returns once it listens."""
+        """Start the daemon and the watch; returns when the daemon listens."""
         self.launch()
         self.follow(promise)
 
     def follow(self, promise: Promise | None = None) -> None:
-        """Start the watch; returns once the daemon listens."""
+        """Start the watch; returns when the daemon listens."""
         self.auth_tokens.add(self.sidecar.auth_token)
         self.watches.append(Watch(self.addresses, self.world.aws.issued, promise, self.clock_offset))
 
     @property
     def addresses(self) -> Addresses:
-        """Of the daemon that runs now."""
+        """The addresses of the daemon that runs now."""
         sidecar = self.sidecar
         file = sidecar.profile_directory / "credentials.json"
         return Addresses(sidecar.port, sidecar.admin_port, sidecar.auth_token, sidecar.process.pid, file)
 
-    def start_with_set(self) -> str:
-        """Start the daemon, and return the access key id of the first set that it serves."""
+    def start_with_credentials(self) -> str:
+        """Start the daemon, and return the access key id of the first credentials that it serves."""
         self.start()
-        return self.watch.until(lambda sample: sample.status == 200, "the first set").key
+        return self.watch.until(lambda sample: sample.status == 200, "the first credentials").key
 
     def settle(self) -> None:
-        """Wait until the set that is served is in the state volume: its thread writes some milliseconds later.
+        """Wait until the served credentials are in the state volume: a thread writes them some milliseconds later.
 
         Raises:
-            TimeoutError: it does not get there.
+            TimeoutError: they are not there within 5 s.
         """
         file, key = self.state / "default.json", self.sidecar.get().json()["AccessKeyId"]
         for _ in range(500):
             if file.is_file() and key.encode() in file.read_bytes():
                 return
             self.sidecar.wait(0.01)
-        raise TimeoutError(f"the set is not in {file}")
+        raise TimeoutError(f"the served credentials are not in {file}")
 
     def kill(self) -> Promise | None:
-        """End the daemon as the kernel does; return what it has served last."""
+        """End the daemon by SIGKILL; return the credentials that it served last."""
         self.watch.close()
         self.children.close()
         self.sidecar.kill()
         return self.watch.promise
 
-    def renew(self) -> None:
-        """Ask for an exchange now, as one does by hand."""
+    def refresh(self) -> None:
+        """Start an exchange by SIGHUP."""
         self.sidecar.process.send_signal(signal.SIGHUP)
 
-    # --- what it tells ---
+    # --- log lines ---
 
     def mark(self) -> None:
-        """Have ``told`` look at lines from now on only."""
+        """Make ``wait_for_line`` ignore the lines so far."""
         self._mark = len(self.sidecar.lines) if self.sidecars and self.sidecar.process.poll() is None else 0
 
-    def told(self, event: str, **fields: object) -> dict[str, Any]:
-        """Return the first line since ``mark`` of this event and with these fields, waiting for it.
+    def wait_for_line(self, event: str, **fields: object) -> dict[str, Any]:
+        """Wait for the first line since ``mark`` of this event and with these fields, and return it.
 
         Raises:
-            TimeoutError: it did not come.
+            TimeoutError: the line did not come.
         """
         sidecar = self.sidecar
 
@@ -219,25 +223,25 @@ class Case:
             return None
 
         with sidecar._news:
-            line = sidecar._news.wait_for(found, PATIENCE_SECONDS)
+            line = sidecar._news.wait_for(found, TIMEOUT_SECONDS)
         if line is None:
             raise TimeoutError(f"no {event} {fields} in:\n{''.join(sidecar.raw)}")
         return line
 
-    # --- what is done to the world ---
+    # --- actions on the world ---
 
     def put_token(self, content: bytes) -> None:
-        """Have the token file hold this, by the kubelet's own swap, until the kubelet heals."""
+        """Write this into the token file by the kubelet's swap; it stays until the kubelet heals."""
         self.hold_token()
         self.kubelet.volume.swap(content)
 
     def hold_token(self) -> None:
-        """Have the kubelet not rotate any more until it heals."""
+        """Stop the kubelet's rotation until it heals."""
         self.kubelet.misbehave(Misbehaviour.STALE)
 
     def deny(self) -> None:
-        """Have the role's trust policy name another ServiceAccount."""
-        self.world.set_up_trust(service_account="somebody-else")
+        """Make the role's trust policy name another ServiceAccount."""
+        self.world.set_up_trust(service_account="other")
 
     @property
     def role(self) -> str:
@@ -247,8 +251,8 @@ class Case:
     # --- the end ---
 
     def close(self) -> None:
-        """End everything, and fail where an answer broke an invariant or a secret got out."""
-        core = self._last_look() if self.sidecars else "0"
+        """End all parts, and fail if a response violated an invariant or a secret was disclosed."""
+        core = self._collect_last() if self.sidecars else "0"
         for watch in self.watches:
             watch.close()
         for children in self.processes:
@@ -263,8 +267,8 @@ class Case:
         leaks = self.leaks()
         assert not leaks, "\n".join(leaks)
 
-    def _last_look(self) -> str:
-        """Keep what the admin port tells at the end; return the limit of the daemon's core file."""
+    def _collect_last(self) -> str:
+        """Save the last responses of the admin port; return the limit of the daemon's core file."""
         sidecar = self.sidecar
         if sidecar.process.poll() is not None or not sidecar.count("started"):
             return "0"
@@ -272,7 +276,7 @@ class Case:
         try:
             return core_limit(sidecar.process.pid)
         except OSError:
-            return "0"  # it has ended since
+            return "0"  # the daemon has ended meanwhile
 
     def leaks(self) -> list[str]:
         """Return a line for each secret in a place where it must not be."""
@@ -280,7 +284,7 @@ class Case:
         places = {
             "standard error": ["".join(sidecar.raw).encode() for sidecar in self.sidecars],
             "/metrics or /startupz": self._metrics,
-            "an answer that is no set": {body for watch in self.watches for body in tuple(watch.bodies)},
+            "a response without credentials": {body for watch in self.watches for body in tuple(watch.bodies)},
             "a command line or environment": {text for children in self.processes for text in tuple(children.shown)},
             **audit.new_files([self.work, self.directory / "tmp"], 0.0, deep=True),
             **audit.new_files([Path(tempfile.gettempdir())], self._began_at, deep=False),

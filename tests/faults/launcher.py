@@ -1,11 +1,11 @@
-"""Starts the daemon in a process where one part of the machine obeys the test; see ``Machine`` in ``machine``.
+"""Starts the daemon in a process where tests inject faults of the machine; see ``machine_faults``.
 
-What no test can do to a real machine as root, in a container, without a privilege, is done at the last line of
-Python before the kernel: the clock is stepped where it is read, a fork fails where it is asked for, a disk hangs
-where a file is opened. All else of the daemon is as it ships.
+Some faults cannot be made on a real machine by root in a container without more privileges. They are injected in the
+last Python function before the kernel: the clock is stepped where it is read, a fork fails where it is called, a disk
+hangs where a file is opened. The rest of the daemon is unmodified.
 
-The first argument is a JSON object, the others are the daemon's. Each value is the path of a switch: a file that is
-there while the trouble lasts.
+The first argument is a JSON object, the others are the daemon's arguments. Each value of the object is the path of a
+switch: a file that exists during the fault.
 """
 
 import ctypes
@@ -27,19 +27,19 @@ def main() -> int:
     arguments = sys.argv[2:]
     if switches.pop("ordinary", ""):
         _obey_file_modes(switches, arguments)
-    # The worker's command is made from it at import, so it comes before every import of the daemon.
+    # The daemon makes the worker's command from it at import, so it is set before the daemon's modules are imported.
     sys.executable = switches.get("worker", sys.executable)
     for name, arrange in (("clock", _clock), ("no_fork", _no_fork), ("no_inotify", _no_inotify), ("stuck", _stuck)):
         if name in switches:
             arrange(Path(switches[name]))
     sys.argv = [sys.argv[0], *arguments]
-    from sidecar.__main__ import main as daemon  # noqa: PLC0415 - everything above comes first
+    from sidecar.__main__ import main as daemon  # noqa: PLC0415 - after the statements above
 
     return daemon()
 
 
 def _obey_file_modes(switches: dict[str, str], arguments: list[str]) -> None:
-    """Go on without the two capabilities by which root reads what a file's mode forbids."""
+    """Drop the two capabilities with which root ignores file modes, and execute this file again."""
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
         if os.geteuid() == 0 and libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
@@ -61,14 +61,14 @@ def _clock(file: Path) -> None:
         except FileNotFoundError:
             return clock.Instant(wall, mono)
 
-    clock.SystemClock.now = now  # type: ignore[method-assign] # the one place that reads time, for the whole process
+    clock.SystemClock.now = now  # type: ignore[method-assign] # the function with which the daemon reads the time
 
 
 def _no_fork(switch: Path) -> None:
-    """Have no process to be had, as at a pod's limit of processes: RLIMIT_NPROC does not bind root."""
+    """Make each fork fail, as at a pod's limit of processes: RLIMIT_NPROC does not apply to root."""
     import subprocess  # noqa: PLC0415 - as in main
 
-    def failing(real: Any) -> Any:  # noqa: ANN401 - what the kernel is asked by, with two dozen arguments
+    def failing(real: Any) -> Any:  # noqa: ANN401 - a function of the interpreter with two dozen arguments
         def start(*arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as above
             if switch.exists():
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -76,13 +76,13 @@ def _no_fork(switch: Path) -> None:
 
         return start
 
-    # Popen has no public name between itself and the kernel, and takes either way, by Python's version.
+    # Popen uses one of these two functions, depending on Python's version; neither has a public name.
     subprocess._fork_exec = failing(subprocess._fork_exec)  # type: ignore[attr-defined] # as above
     os.posix_spawn = failing(os.posix_spawn)
 
 
 def _no_inotify(switch: Path) -> None:
-    """Have no inotify instance left: the real limit is the user's, and others on the machine need it."""
+    """Make inotify_init fail: the real limit is per user, and other programs on the machine need instances."""
     from watchdog.observers import inotify_c  # noqa: PLC0415 - as in main
 
     real = inotify_c.inotify_init
@@ -97,7 +97,7 @@ def _no_inotify(switch: Path) -> None:
 
 
 def _stuck(switch: Path) -> None:
-    """Hang in opening any file below the directory that the switch names, as on a disk that does not answer."""
+    """Hang when a file below the directory in the switch is opened, as on a disk that does not respond."""
     real = os.open
 
     def open_later(path: Any, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - os.open's own

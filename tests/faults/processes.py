@@ -1,4 +1,4 @@
-"""Looks at a daemon and its children through /proc all the time, and does things to children as they appear."""
+"""Watches a daemon and its children through /proc, and sends signals to children when they start."""
 
 import contextlib
 import os
@@ -12,22 +12,22 @@ EVERY_SECONDS = 0.004
 
 
 class ProcessWatch:
-    """A thread that sees each child within milliseconds of its start, from its own start to ``close``.
+    """A thread that detects each child within milliseconds of the child's start, until ``close``.
 
     Args:
-        pid: the daemon.
+        pid: the process id of the daemon.
     """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.seen: set[int] = set()
-        """Every child so far."""
+        """The process ids of the children so far."""
         self.shown: set[bytes] = set()
-        """Every command line and environment, of the daemon and of each child, at any time."""
+        """The command lines and environments so far, of the daemon and of its children."""
         self.core_limits: set[str] = set()
-        """The limit of the core file of every child."""
+        """The limits of the core file of the children."""
         self.stopped: set[int] = set()
-        """Children that are held by SIGSTOP."""
+        """Children that are stopped by SIGSTOP."""
         self._signal: signal.Signals | None = None
         self._closing = threading.Event()
         self._news = threading.Condition()
@@ -35,17 +35,17 @@ class ProcessWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop looking, and let go of what is held."""
+        """Stop watching, and continue stopped children."""
         self.let_go()
         self._closing.set()
         self._thread.join()
 
     def signal_each(self, number: signal.Signals) -> None:
-        """Send every child this signal from now on, as soon as it appears."""
+        """Send this signal to each child that starts from now on."""
         self._signal = number
 
     def let_go(self) -> None:
-        """Leave children alone from now on, and continue those that are held."""
+        """Stop sending signals to children, and continue stopped children."""
         self._signal = None
         for child in tuple(self.stopped):
             with contextlib.suppress(ProcessLookupError):
@@ -53,25 +53,25 @@ class ProcessWatch:
         self.stopped.clear()
 
     def wait_for_child(self, beyond: set[int], seconds: float = 20.0) -> int:
-        """Return a child that is not in ``beyond``.
+        """Wait for a child that is not in ``beyond``, and return its process id.
 
         Raises:
-            TimeoutError: none appeared.
+            TimeoutError: no such child started.
         """
         with self._news:
             if not self._news.wait_for(lambda: bool(self.seen - beyond), seconds):
-                raise TimeoutError("no child appeared")
+                raise TimeoutError(f"no child started within {seconds} s")
             return max(self.seen - beyond)
 
     def wait_for_stopped(self, seconds: float = 20.0) -> None:
-        """Wait until a child is held by SIGSTOP.
+        """Wait until a child is stopped by SIGSTOP.
 
         Raises:
-            TimeoutError: none appeared.
+            TimeoutError: no child was stopped.
         """
         with self._news:
             if not self._news.wait_for(lambda: bool(self.stopped), seconds):
-                raise TimeoutError("no child was stopped")
+                raise TimeoutError(f"no child was stopped within {seconds} s")
 
     def _run(self) -> None:
         while not self._closing.wait(EVERY_SECONDS):
@@ -85,8 +85,8 @@ class ProcessWatch:
 
     def _appeared(self, child: int) -> None:
         number = self._signal
-        if number is signal.SIGSTOP and self._is_ours_still(child):
-            return  # its parent waits for its exec, and so would hang with it: the next look finds it again
+        if number is signal.SIGSTOP and self._before_exec(child):
+            return  # the daemon waits for the child's exec, and would hang with it: the next round finds it again
         if number is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
@@ -96,7 +96,7 @@ class ProcessWatch:
             self.seen.add(child)
             self._news.notify_all()
 
-    def _is_ours_still(self, child: int) -> bool:
+    def _before_exec(self, child: int) -> bool:
         try:
             return Path(f"/proc/{child}/cmdline").read_bytes() == Path(f"/proc/{self.pid}/cmdline").read_bytes()
         except OSError:
@@ -119,7 +119,7 @@ def core_limit(pid: int) -> str:
     """Return the soft limit of a process's core file.
 
     Raises:
-        OSError: it has ended.
+        OSError: the process has ended.
     """
     lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
     return next((line.split()[4] for line in lines if line.startswith("Max core file size")), "")

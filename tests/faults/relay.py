@@ -1,4 +1,4 @@
-"""A TCP relay between the daemon's worker and AWS, or an HTTP proxy there, that fails on request."""
+"""A TCP relay or an HTTP proxy between the daemon's worker and AWS, which fails on request."""
 
 import contextlib
 import socket
@@ -12,22 +12,22 @@ _DRIP_SECONDS = 1.5
 
 
 class Mode(Enum):
-    """What becomes of a new connection."""
+    """The treatment of a new connection."""
 
-    FORWARD = "carried on"
-    REFUSE = "refused: nothing listens"
+    FORWARD = "forwarded"
+    REFUSE = "refused: the port is closed"
     RESET = "accepted and reset"
-    HOLD = "accepted, and never answered"
-    DRIP = "answered a byte at a time, so that no read times out"
-    CUT = "carried on, and cut in the middle of the answer"
-    DENY = "answered 407 by the proxy"
+    HOLD = "accepted, without a response"
+    DRIP = "response of one byte at a time, so that no read times out"
+    CUT = "forwarded, and closed in the middle of the response"
+    DENY = "407 from the proxy"
 
 
 class Relay:
-    """Listens on loopback from its construction to ``close``, on one port all the time.
+    """Listens on one port of loopback from its construction to ``close``.
 
     Args:
-        target: the port on loopback to carry on to.
+        target: the port on loopback that connections are forwarded to.
         proxy: expect CONNECT first, as an HTTP proxy does.
     """
 
@@ -37,39 +37,39 @@ class Relay:
         self._mode = Mode.FORWARD
         self._closing = threading.Event()
         self.reached = threading.Event()
-        """Set once a connection came since the mode was set."""
+        """Set after a connection was accepted since the mode was set."""
         self._open: set[socket.socket] = set()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # By number: a port that the kernel chose is given back when the socket stops to listen.
+        # By number: the kernel frees a port that it chose when the socket stops listening.
         self._listener.bind(("127.0.0.1", self.port))
         self._listener.listen()
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
     def set_mode(self, mode: Mode) -> None:
-        """Have this become of new connections; those that are open are cut."""
-        former, self._mode = self._mode, mode
+        """Set the treatment of new connections, and close the open ones."""
+        previous, self._mode = self._mode, mode
         self.reached.clear()
         if mode is Mode.REFUSE:
             # Linux: a listening socket that is shut down refuses, and keeps its port for a later listen().
             self._listener.shutdown(socket.SHUT_RDWR)
-        elif former is Mode.REFUSE:
+        elif previous is Mode.REFUSE:
             self._listener.listen()
             threading.Thread(target=self._accept, name="relay", daemon=True).start()
-        self._cut_all()
+        self._close_all()
 
     def close(self) -> None:
-        """Stop, and cut what is open."""
+        """Stop listening, and close the open connections."""
         self._closing.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._cut_all()
+        self._close_all()
 
-    def _cut_all(self) -> None:
+    def _close_all(self) -> None:
         for sock in tuple(self._open):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -89,7 +89,7 @@ class Relay:
             with client, contextlib.suppress(OSError):
                 self._treat(client, mode)
                 if mode is not Mode.RESET:
-                    # Closing alone says nothing to the peer while another thread still reads.
+                    # close() alone sends no FIN while another thread still reads.
                     client.shutdown(socket.SHUT_RDWR)
         finally:
             self._open.discard(client)
@@ -110,9 +110,9 @@ class Relay:
                 if self._closing.wait(_DRIP_SECONDS):
                     return
         else:
-            self._carry(client, mode)
+            self._forward(client, mode)
 
-    def _carry(self, client: socket.socket, mode: Mode) -> None:
+    def _forward(self, client: socket.socket, mode: Mode) -> None:
         if self._proxy:
             head = client.recv(65_536)
             if not head.startswith(b"CONNECT "):

@@ -1,4 +1,4 @@
-"""Stands where the daemon's worker is started, and becomes it or misbehaves, as the mode file says.
+"""Runs in place of the daemon's worker: executes the real worker or misbehaves, depending on the mode file.
 
 Arguments: the mode file, the real interpreter, and what the daemon passes to the interpreter.
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-MODES = ("real", "silent", "silent_after_ready", "exits", "garbage", "somebody_else", "endless_line", "no_names")
+MODES = ("real", "unresponsive", "silent_after_ready", "exits", "garbage", "other_profile", "endless_line", "no_names")
 
 
 def main(mode_file: str, interpreter: str, *arguments: str) -> None:
@@ -20,7 +20,7 @@ def main(mode_file: str, interpreter: str, *arguments: str) -> None:
     match mode:
         case "real":
             os.execv(interpreter, [interpreter, *arguments])
-        case "silent":
+        case "unresponsive":
             signal.pause()
         case "exits":
             sys.exit(3)
@@ -28,8 +28,8 @@ def main(mode_file: str, interpreter: str, *arguments: str) -> None:
             socket.getaddrinfo = _no_names
             sys.argv = [interpreter]
             runpy.run_module("sidecar.exchange.worker", run_name="__main__")
-    _say({"ready": True})
-    order = json.loads(sys.stdin.buffer.readline())["orders"][0]
+    _write({"ready": True})
+    request = json.loads(sys.stdin.buffer.readline())["requests"][0]
     match mode:
         case "silent_after_ready":
             signal.pause()
@@ -37,8 +37,8 @@ def main(mode_file: str, interpreter: str, *arguments: str) -> None:
             sys.stdout.write("<html>\n")
         case "endless_line":
             sys.stdout.write("x" * 1_000_000)
-        case "somebody_else":
-            _say({"profile": "else", "granted": {"token": order["token"]}})
+        case "other_profile":
+            _write({"profile": "other", "result": {"token": request["token"]}})
     sys.stdout.flush()
     signal.pause()
 
@@ -47,8 +47,8 @@ def _no_names(*_arguments: object, **_named: object) -> NoReturn:
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
-def _say(answer: object) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
+def _write(message: object) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 

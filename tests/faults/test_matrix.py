@@ -1,7 +1,7 @@
-"""Every fault in three phases: nothing but what is right is served meanwhile, and afterwards all is as before.
+"""Each fault in three phases: meanwhile the responses are right, and after the fault the daemon recovers.
 
-The watch of the case asks the endpoint all the time and holds each answer against I1, I2, I5 and I7; the end of the
-case looks for secrets (I3).
+The watch of the case sends requests to the endpoint and checks each response against I1, I2, I5 and I7; the end of the
+case searches for secrets (I3).
 """
 
 from collections.abc import Callable
@@ -9,19 +9,19 @@ from collections.abc import Callable
 import pytest
 
 from examples.local.faults import FaultKind
+from tests.faults.aws_faults import AWS_FAULTS, TRUST_FAULTS
 from tests.faults.case import Case
-from tests.faults.kinds import Fault, Told, Wake
-from tests.faults.kinds_aws import AWS_FAULTS, TRUST_FAULTS
-from tests.faults.kinds_machine import MACHINE_FAULTS
-from tests.faults.kinds_network import NETWORK_FAULTS
-from tests.faults.kinds_token import TOKEN_FAULTS
+from tests.faults.fault import Fault, LogLine, Recovery
+from tests.faults.machine_faults import MACHINE_FAULTS
+from tests.faults.network_faults import NETWORK_FAULTS
+from tests.faults.token_faults import TOKEN_FAULTS
 from tests.faults.watch import CLOCK
 
 FAULTS = (*AWS_FAULTS, *TRUST_FAULTS, *TOKEN_FAULTS, *MACHINE_FAULTS, *NETWORK_FAULTS)
 RECOVERY_SECONDS = 70.0
-"""The longest backoff is a minute."""
+"""The maximum backoff is a minute."""
 SHORT_SECONDS = 36.0
-"""A set of this life is served for 6 s."""
+"""Credentials with this lifetime are served for 6 s."""
 
 Row = Callable[[str, str, str, float], None]
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
@@ -29,106 +29,106 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @each_fault
-def test_a_fault_before_the_first_set(case: Case, row: Row, fault: Fault) -> None:
+def test_a_fault_before_the_first_credentials(case: Case, row: Row, fault: Fault) -> None:
     fault.prepare(case)
-    if fault.refuses_start:
-        fault.strike(case)
-        served = _refused(case)
+    if fault.prevents_start:
+        fault.inject(case)
+        served = _fail_to_start(case)
         healed_at = _heal(case, fault)
         case.start()
     else:
         if fault.running:
-            # Nothing is exchanged before the fault has begun.
+            # No exchange before the fault has begun.
             case.kubelet.volume.publish({})
             case.hold_token()
             case.start()
-            fault.strike(case)
+            fault.inject(case)
             case.kubelet.heal()
         else:
-            fault.strike(case)
+            fault.inject(case)
             case.start()
         began = CLOCK.now().wall
-        _feel(case, fault, fault.told_first or fault.told)
+        _wait_for_effect(case, fault, fault.logged_first or fault.logged)
         if not fault.first_blocked:
-            case.watch.until(lambda sample: sample.status == 200, "a set in spite of the fault")
+            case.watch.until(lambda sample: sample.status == 200, "credentials in spite of the fault")
         served = _served(case, began)
-        if fault.first_blocked and not fault.silent:
+        if fault.first_blocked and not fault.unresponsive:
             assert not case.watch.keys()
         healed_at = _heal(case, fault)
-    _wake(case, (fault.first_wake or fault.wake) if fault.first_blocked else Wake.RENEW)
-    row(fault.name, "1 first set", served, _recovery(case, set(), healed_at))
+    _recover(case, (fault.first_recovery or fault.recovery) if fault.first_blocked else Recovery.REFRESH)
+    row(fault.name, "1 first credentials", served, _recovery(case, set(), healed_at))
 
 
 @each_fault
-def test_a_fault_with_a_set_in_hand(case: Case, row: Row, fault: Fault) -> None:
+def test_a_fault_while_credentials_are_held(case: Case, row: Row, fault: Fault) -> None:
     fault.prepare(case)
-    first = case.start_with_set()
+    first = case.start_with_credentials()
     case.mark()
-    fault.strike(case)
+    fault.inject(case)
     began = CLOCK.now().wall
     if fault.new_token:
-        case.told("token_read")
-    case.renew()
-    _feel(case, fault, fault.told)
-    if not fault.renewal_blocked:
-        case.watch.until(lambda sample: sample.key not in {"", first}, "a renewal in spite of the fault")
+        case.wait_for_line("token_read")
+    case.refresh()
+    _wait_for_effect(case, fault, fault.logged)
+    if not fault.refresh_blocked:
+        case.watch.until(lambda sample: sample.key not in {"", first}, "a refresh in spite of the fault")
     served = _served(case, began)
-    if not fault.silent:
-        kept = {sample.key for sample in case.watch.samples if sample.asked_at >= began}
-        assert "" not in kept
-        assert (kept == {first}) is fault.renewal_blocked
+    if not fault.unresponsive:
+        keys = {sample.key for sample in case.watch.samples if sample.asked_at >= began}
+        assert "" not in keys
+        assert (keys == {first}) is fault.refresh_blocked
     before = case.watch.keys()
     healed_at = _heal(case, fault)
-    _wake(case, fault.wake if fault.renewal_blocked else Wake.RENEW)
-    row(fault.name, "2 set in hand", served, _recovery(case, before, healed_at))
+    _recover(case, fault.recovery if fault.refresh_blocked else Recovery.REFRESH)
+    row(fault.name, "2 credentials held", served, _recovery(case, before, healed_at))
 
 
 @each_fault
-def test_a_fault_while_the_set_runs_out(case: Case, row: Row, fault: Fault) -> None:
+def test_a_fault_until_the_credentials_expire(case: Case, row: Row, fault: Fault) -> None:
     fault.prepare(case)
-    case.world.aws.grant_seconds = SHORT_SECONDS
-    case.start_with_set()
+    case.world.aws.max_lifetime_seconds = SHORT_SECONDS
+    case.start_with_credentials()
     case.mark()
-    if not fault.renewal_blocked:
-        # The fault alone would not keep it from renewing.
+    if not fault.refresh_blocked:
+        # The fault does not prevent a refresh, so STS is also down.
         case.world.aws.faults.set(FaultKind.DOWN)
-    fault.strike(case)
+    fault.inject(case)
     began = CLOCK.now().wall
     if fault.new_token:
-        case.told("token_read")
-    case.renew()
+        case.wait_for_line("token_read")
+    case.refresh()
     promise = case.watch.promise
     assert promise is not None
-    if fault.silent:
-        case.watch.until(lambda sample: sample.asked_at > promise.expires_at - 30, "the end of the set")
+    if fault.unresponsive:
+        case.watch.until(lambda sample: sample.asked_at > promise.expires_at - 30, "the withdrawal of the credentials")
     else:
-        case.watch.until(lambda sample: sample.status == 503, "the end of the set")
-    if fault.renewal_blocked:
-        _feel(case, fault, fault.told)
+        case.watch.until(lambda sample: sample.status == 503, "the withdrawal of the credentials")
+    if fault.refresh_blocked:
+        _wait_for_effect(case, fault, fault.logged)
     served = _served(case, began)
     before = case.watch.keys()
-    case.world.aws.grant_seconds = None
+    case.world.aws.max_lifetime_seconds = None
     case.world.aws.faults.clear(FaultKind.DOWN)
     healed_at = _heal(case, fault)
-    _wake(case, fault.wake)
-    row(fault.name, "3 set runs out", served, _recovery(case, before, healed_at))
+    _recover(case, fault.recovery)
+    row(fault.name, "3 credentials expire", served, _recovery(case, before, healed_at))
 
 
-def _refused(case: Case) -> str:
-    """Start a daemon that must not start, and return how it told so."""
+def _fail_to_start(case: Case) -> str:
+    """Start a daemon that must not start, and return a description for the table."""
     sidecar = case.launch()
     status = sidecar.process.wait(20)
     sidecar.close()
     assert status == 2
     assert len(sidecar.raw) == 1
-    return "refused to start, exit status 2"
+    return "does not start, exit status 2"
 
 
-def _feel(case: Case, fault: Fault, told: Told | None) -> None:
-    """Wait until the fault has taken effect, and for some answers more."""
-    fault.felt(case)
-    if told is not None:
-        case.told(told.event, **told.fields)
+def _wait_for_effect(case: Case, fault: Fault, logged: LogLine | None) -> None:
+    """Wait until the fault has taken effect, and for five more samples."""
+    fault.wait_for_effect(case)
+    if logged is not None:
+        case.wait_for_line(logged.event, **logged.fields)
     case.watch.more(5)
 
 
@@ -139,27 +139,27 @@ def _heal(case: Case, fault: Fault) -> float:
     return began
 
 
-def _wake(case: Case, wake: Wake) -> None:
-    if wake is Wake.RENEW:
-        case.renew()
+def _recover(case: Case, recovery: Recovery) -> None:
+    if recovery is Recovery.REFRESH:
+        case.refresh()
 
 
 def _recovery(case: Case, before: set[str], healed_at: float) -> float:
-    """Wait for a set that was not served before; return the seconds since the fault ended."""
+    """Wait for credentials that were not served before; return the seconds since the fault ended."""
     before = before or case.watch.keys()
-    case.watch.until(lambda sample: bool(sample.key) and sample.key not in before, "a fresh set", RECOVERY_SECONDS)
+    case.watch.until(lambda sample: bool(sample.key) and sample.key not in before, "new credentials", RECOVERY_SECONDS)
     return CLOCK.now().mono - healed_at
 
 
 def _served(case: Case, since: float) -> str:
-    """Return what was served since then, as runs of equal answers."""
+    """Return the responses since then, as runs of equal responses."""
     runs: list[str] = []
     numbers: dict[str, int] = {}
     for sample in case.watch.samples:
         if sample.key:
-            text = f"200 set {numbers.setdefault(sample.key, len(numbers) + 1)}"
+            text = f"200 key {numbers.setdefault(sample.key, len(numbers) + 1)}"
         else:
-            text = f"{sample.status} {sample.cause}" if sample.status else "no answer"
+            text = f"{sample.status} {sample.cause}" if sample.status else "no response"
         if sample.asked_at >= since and text not in runs[-1:]:
             runs.append(text)
     return ", ".join(runs)

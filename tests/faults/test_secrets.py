@@ -1,7 +1,7 @@
-"""No token, key or Authorization value gets out, whatever fails, at debug level (I3).
+"""No token, key or Authorization value is disclosed by any failure, at debug level (I3).
 
-Each case of this folder is searched at its end; here are the failures that no case has, and the proof that the
-search finds what it looks for.
+Each case of this folder searches for secrets at its end. Here are the failures that no other case has, and tests that
+the search finds disclosed secrets.
 """
 
 import socket
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def _send(port: int, data: bytes) -> bytes:
-    """Return what is answered to these bytes."""
+    """Send these bytes, and return the response."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
@@ -53,7 +53,7 @@ BAD_REQUESTS: dict[str, Callable[[str, str], str]] = {
 
 @pytest.mark.parametrize("port", ["endpoint", "admin"])
 def test_a_bad_request_is_not_quoted(case: Case, port: str) -> None:
-    case.start_with_set()
+    case.start_with_credentials()
     number = case.sidecar.port if port == "endpoint" else case.sidecar.admin_port
     answers = {
         name: _send(number, make(f"127.0.0.1:{number}", case.sidecar.auth_token).encode())
@@ -64,23 +64,23 @@ def test_a_bad_request_is_not_quoted(case: Case, port: str) -> None:
     assert not audit.find(secrets, {name: [answer] for name, answer in answers.items()})
 
 
-def test_every_failure_in_one_life_at_debug_level_lets_nothing_out(case: Case) -> None:
-    case.start_with_set()
+def test_all_failures_of_sts_in_one_process_at_debug_level_disclose_no_secret(case: Case) -> None:
+    case.start_with_credentials()
     for kind in FaultKind:
         case.world.aws.faults.replace([])
         case.mark()
         case.world.aws.faults.set(kind, seconds=0.2)
-        case.renew()
-        case.told("exchange_started")
+        case.refresh()
+        case.wait_for_line("exchange_started")
         if kind in {FaultKind.SLOW, FaultKind.STALE_JWKS}:
-            case.told("credentials_renewed")
+            case.wait_for_line("credentials_refreshed")
         else:
-            case.told("exchange_failed")
+            case.wait_for_line("exchange_failed")
     case.world.aws.faults.clear()
     case.deny()
     case.mark()
-    case.renew()
-    case.told("exchange_failed")
+    case.refresh()
+    case.wait_for_line("exchange_failed")
     for content in (b"", b"no.token.here", case.tokens[0].encode()[:-4], (case.tokens[0] + "\n\nx").encode()):
         case.put_token(content)
         case.watch.more(2)
@@ -92,16 +92,16 @@ def test_every_failure_in_one_life_at_debug_level_lets_nothing_out(case: Case) -
 
 
 def test_no_core_file_can_be_written(case: Case) -> None:
-    case.start_with_set()
+    case.start_with_credentials()
     assert core_limit(case.sidecar.process.pid) == "0"
-    case.renew()
+    case.refresh()
     case.children.wait_for_child(set(case.children.seen))
     case.watch.more(5)
     assert case.children.core_limits == {"0"}
 
 
-def test_the_state_is_for_nobody_else(case: Case) -> None:
-    case.start_with_set()
+def test_the_state_file_has_mode_0600(case: Case) -> None:
+    case.start_with_credentials()
     case.watch.more(2)
     (state,) = case.state.iterdir()
     assert state.stat().st_mode & 0o777 == 0o600
@@ -110,17 +110,17 @@ def test_the_state_is_for_nobody_else(case: Case) -> None:
 
 
 @pytest.mark.parametrize("place", ["cwd", "tmp", "run/profiles/default"])
-def test_the_search_finds_a_set_that_was_left_in_a_file(case: Case, place: str) -> None:
-    case.start_with_set()
-    left = case.directory / place / "left"
-    left.write_text(f"key={case.world.aws.issued()[0].secret_access_key}")
+def test_the_search_finds_a_secret_in_a_file(case: Case, place: str) -> None:
+    case.start_with_credentials()
+    file = case.directory / place / "file"
+    file.write_text(f"key={case.world.aws.issued()[0].secret_access_key}")
     (leak,) = case.leaks()
     assert "a secret access key in" in leak
-    left.unlink()
+    file.unlink()
 
 
 def test_the_search_finds_a_part_of_a_token_in_a_log_line_and_an_environment(case: Case) -> None:
-    case.start_with_set()
+    case.start_with_credentials()
     part = case.tokens[0].split(".")[2]
     line = f'{{"event": "x", "detail": "{part}"}}'
     case.sidecar.raw.append(line)
@@ -130,8 +130,8 @@ def test_the_search_finds_a_part_of_a_token_in_a_log_line_and_an_environment(cas
     case.children.shown = {text for text in case.children.shown if part.encode() not in text}
 
 
-def test_the_search_finds_the_state_where_others_can_read_it(case: Case) -> None:
-    case.start_with_set()
+def test_the_search_finds_a_state_file_that_other_users_can_read(case: Case) -> None:
+    case.start_with_credentials()
     case.watch.more(2)
     state = case.state / "default.json"
     state.chmod(0o644)

@@ -1,4 +1,4 @@
-"""SIGTERM ends the daemon within 2 s at every moment, and leaves no child (I10)."""
+"""SIGTERM ends the daemon within 2 s at any moment, and no child is left (I10)."""
 
 import os
 import random
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def _end(case: Case) -> None:
-    """Send SIGTERM, and check how and when the daemon ends."""
+    """Send SIGTERM, and check the exit status, the time and the children of the daemon."""
     case.watch.close()
     children = set(case.sidecar.children())
     status, seconds = case.sidecar.terminate()
@@ -32,7 +32,7 @@ def _end(case: Case) -> None:
     assert case.sidecar.count("stopping") == 1
     assert case.sidecar.lines[-1]["event"] == "stopped"
     for child in children | case.children.seen:
-        assert not _runs(child), f"child {child} outlives the daemon"
+        assert not _runs(child), f"child {child} still runs after the daemon has ended"
 
 
 def _runs(pid: int) -> bool:
@@ -44,7 +44,7 @@ def _runs(pid: int) -> bool:
 
 
 def _catches_sigterm(pid: int) -> bool:
-    """Tell whether the process has a handler for SIGTERM by now."""
+    """Return whether the process has a handler for SIGTERM now."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -57,24 +57,24 @@ def _spawn(case: Case) -> subprocess.Popen[bytes]:
     return subprocess.Popen(COMMAND, env=case.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def test_it_ends_at_every_moment_of_its_own_start(case: Case) -> None:
+def test_it_ends_at_any_moment_of_its_start(case: Case) -> None:
     (case.runtime / "profiles" / "default").mkdir(parents=True)
     for delay in AFTER_SPAWN_MILLISECONDS:
         began = CLOCK.now().mono
         process = _spawn(case)
         while CLOCK.now().mono - began < delay / 1000:
-            pass  # a sleep would come back too late to hit the moment
+            pass  # a sleep would end too late
         caught = _catches_sigterm(process.pid)
         sent = CLOCK.now().mono
         process.send_signal(signal.SIGTERM)
         process.communicate()
         status = process.returncode
         assert CLOCK.now().mono - sent < END_SECONDS, f"{delay} ms after its start"
-        # Before Python has run our first line, the kernel ends it; from then on it ends by itself.
+        # Before Python runs the program's first line, the kernel ends the process; after that its handler does.
         assert status in ({0} if caught else {0, -signal.SIGTERM}), f"{delay} ms after its start"
 
 
-def test_the_handler_is_there_before_the_imports(case: Case, figure: Callable[[str], None]) -> None:
+def test_the_handler_is_installed_before_the_imports(case: Case, figure: Callable[[str], None]) -> None:
     (case.runtime / "profiles" / "default").mkdir(parents=True)
     handled, listening = [], []
     for _ in range(5):
@@ -93,7 +93,7 @@ def test_the_handler_is_there_before_the_imports(case: Case, figure: Callable[[s
     listening.sort()
     figure(
         f"SIGTERM is handled {1000 * handled[2]:.0f} ms after the start of the process, "
-        f"and it listens after {1000 * listening[2]:.0f} ms (medians of 5)"
+        f"and the daemon listens after {1000 * listening[2]:.0f} ms (medians of 5)"
     )
     assert handled[2] < listening[2] / 2
 
@@ -101,28 +101,28 @@ def test_the_handler_is_there_before_the_imports(case: Case, figure: Callable[[s
 @pytest.mark.parametrize("seed", range(3))
 def test_it_ends_during_the_imports_of_a_child(case: Case, seed: int) -> None:
     draw = random.Random(seed)
-    case.start_with_set()
-    case.renew()
+    case.start_with_credentials()
+    case.refresh()
     case.children.wait_for_child(set(case.children.seen))
     case.sidecar.wait(draw.uniform(0.0, 0.25))
     _end(case)
 
 
 @pytest.mark.parametrize("mode", [Mode.HOLD, Mode.DRIP], ids=lambda mode: mode.name)
-def test_it_ends_during_a_call_that_does_not_end(case: Case, mode: Mode) -> None:
+def test_it_ends_during_an_exchange_that_hangs(case: Case, mode: Mode) -> None:
     case.use_relay()
-    case.start_with_set()
+    case.start_with_credentials()
     case.relay.set_mode(mode)
-    case.renew()
+    case.refresh()
     case.children.wait_for_child(set(case.children.seen))
     assert case.relay.reached.wait(20)
     _end(case)
 
 
-def test_it_ends_while_a_child_is_frozen(case: Case) -> None:
-    case.start_with_set()
+def test_it_ends_while_a_child_is_stopped(case: Case) -> None:
+    case.start_with_credentials()
     case.children.signal_each(signal.SIGSTOP)
-    case.renew()
+    case.refresh()
     case.children.wait_for_stopped()
     _end(case)
 
@@ -150,10 +150,10 @@ def _request(addresses: Addresses) -> bytes:
     ).encode()
 
 
-def test_it_ends_with_200_connections_that_are_open(
+def test_it_ends_with_200_open_connections(
     case: Case, connections: Callable[[int, bytes], list[socket.socket]]
 ) -> None:
-    case.start_with_set()
+    case.start_with_credentials()
     whole = _request(case.addresses)
     connections(50, b"")
     connections(50, whole[:30])
@@ -163,7 +163,7 @@ def test_it_ends_with_200_connections_that_are_open(
     _end(case)
 
 
-def test_it_ends_while_requests_wait_for_the_first_set(
+def test_it_ends_while_requests_wait_for_the_first_credentials(
     case: Case, connections: Callable[[int, bytes], list[socket.socket]]
 ) -> None:
     case.kubelet.volume.publish({})
@@ -178,18 +178,18 @@ def test_it_ends_while_requests_wait_for_the_first_set(
 @pytest.mark.parametrize("where", ["state", "token"])
 def test_it_ends_while_a_disk_hangs(case: Case, where: str) -> None:
     stuck = case.switch("stuck")
-    case.start_with_set()
+    case.start_with_credentials()
     stuck.write_text(str(case.state if where == "state" else case.kubelet.path.parent))
-    renewed = case.sidecar.count("credentials_renewed")
-    case.renew()
-    case.sidecar.wait_for("credentials_renewed", renewed + 1)
+    refreshed = case.sidecar.count("credentials_refreshed")
+    case.refresh()
+    case.sidecar.wait_for("credentials_refreshed", refreshed + 1)
     case.kubelet.rotate_now()
     case.watch.more(10)
     _end(case)
 
 
-def test_a_second_sigterm_changes_nothing(case: Case) -> None:
-    case.start_with_set()
+def test_a_second_sigterm_has_no_effect(case: Case) -> None:
+    case.start_with_credentials()
     case.watch.close()
     case.sidecar.process.send_signal(signal.SIGTERM)
     case.sidecar.wait_for("stopping")
@@ -198,9 +198,9 @@ def test_a_second_sigterm_changes_nothing(case: Case) -> None:
     assert seconds < END_SECONDS
 
 
-def test_it_ends_after_a_freeze(case: Case) -> None:
-    case.start_with_set()
-    with case.watch.silence_excused():
+def test_it_ends_when_it_is_continued_after_sigstop(case: Case) -> None:
+    case.start_with_credentials()
+    with case.watch.silence_ignored():
         os.kill(case.sidecar.process.pid, signal.SIGSTOP)
         case.sidecar.process.send_signal(signal.SIGTERM)
         case.watch.more(2)

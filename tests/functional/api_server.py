@@ -1,4 +1,4 @@
-"""An API server that is its own issuer, with RBAC for what ``bootstrap cluster`` asks."""
+"""An API server that is its own issuer, with RBAC for the requests of ``bootstrap cluster``."""
 
 import json
 import threading
@@ -7,20 +7,20 @@ from urllib.parse import parse_qs, urlsplit
 
 from examples.local.issuer import Issuer
 from examples.local.loopback import LoopbackHandler
-from sidecar.bootstrap_cluster.anonymous import BEYOND, DOCUMENTS, PUBLIC_INFO
+from sidecar.cluster.anonymous import BEYOND, DOCUMENTS, PUBLIC_INFO
 
-__all__ = ("BINDING", "EVERYBODY", "HOST", "ApiServer", "binding")
+__all__ = ("BINDING", "HOST", "UNAUTHENTICATED", "ApiServer", "binding")
 
 HOST = "api.shoot.test"
 BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/allow-anon-openid"
 GROUP = "rbac.authorization.k8s.io"
-ROLE, EVERYBODY = "system:service-account-issuer-discovery", "system:unauthenticated"
+ROLE, UNAUTHENTICATED = "system:service-account-issuer-discovery", "system:unauthenticated"
 USER = "system:serviceaccount:shop:bootstrap"
 
 Json = dict[str, Any]
 
 
-def binding(role: str = ROLE, kind: str = "Group", subject: str = EVERYBODY, *more: Json) -> Json:
+def binding(role: str = ROLE, kind: str = "Group", subject: str = UNAUTHENTICATED, *more: Json) -> Json:
     """Return a ClusterRoleBinding; by default the one that is wanted."""
     return {
         "apiVersion": f"{GROUP}/v1",
@@ -32,12 +32,12 @@ def binding(role: str = ROLE, kind: str = "Group", subject: str = EVERYBODY, *mo
 
 
 class ApiServer(Issuer):
-    """What an API server of Kubernetes answers on these few paths; the messages are those of 1.36.3.
+    """An API server of Kubernetes for these few paths, with the messages of 1.36.3.
 
     Attributes that tests set at any time:
         limited: the paths that anonymous requests are let in for at all, as an AuthenticationConfiguration says; None
             for every path.
-        opened: the paths that RBAC opens to everybody, beside the two documents.
+        opened: the paths that RBAC opens to anonymous requests, in addition to the two documents.
         token: the bearer token that it knows.
         verbs: what its ServiceAccount may do with the one binding.
         holds: whether its ServiceAccount may read the documents, so that it may give that away.
@@ -47,7 +47,7 @@ class ApiServer(Issuer):
         admission: whether a policy of others refuses the binding.
         rbac: whether it has RBAC.
         minor: of its version.
-        applied: every PATCH that it took: query and body.
+        applied: query and body of each accepted PATCH.
     """
 
     def __init__(self, url: str = f"https://{HOST}", **named: Any) -> None:  # noqa: ANN401 - of Issuer
@@ -115,7 +115,7 @@ class ApiServer(Issuer):
         elif path.startswith("/version"):
             body = json.dumps({"major": "1", "minor": self.minor}).encode()
         else:
-            # Larger than whoever wants the status alone should read.
+            # Larger than what a client that needs only the status reads.
             body = b"x" * (2 << 20) if path in BEYOND else b"ok"
         handler.reply(200, {"Content-Type": "application/json"}, body)
 
@@ -170,8 +170,8 @@ class ApiServer(Issuer):
 
 
 def _opens(bound: Json) -> bool:
-    everybody = any(subject["name"] in (EVERYBODY, "system:anonymous") for subject in bound["subjects"])
-    return everybody and bound["roleRef"]["name"] in (ROLE, "allow-anon-openid")
+    anonymous = any(subject["name"] in (UNAUTHENTICATED, "system:anonymous") for subject in bound["subjects"])
+    return anonymous and bound["roleRef"]["name"] in (ROLE, "allow-anon-openid")
 
 
 def _forbid(handler: LoopbackHandler, verb: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs ``bootstrap aws`` against the local world, and tells what is in IAM afterwards."""
+"""Runs ``bootstrap aws`` against the local world, and returns the state of IAM afterwards."""
 
 import io
 import json
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
@@ -43,7 +44,7 @@ def variables(world: World, **others: str) -> dict[str, str]:
 
 
 def connect_to(world: World) -> list[str]:
-    """Return the flags that lead to the issuers."""
+    """Return the --connect-to flags for the issuers."""
     return [
         part
         for (host, port), (address, at) in world.aws.connect_to.items()
@@ -52,7 +53,7 @@ def connect_to(world: World) -> list[str]:
 
 
 def bootstrap(world: World, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
-    """Run the command to its end, in this process: importing boto3 takes longer than all it does."""
+    """Run the command to its end, in this process: importing boto3 takes longer than the whole command."""
     line = ["bootstrap", "aws", *arguments, *connect_to(world)]
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -60,21 +61,18 @@ def bootstrap(world: World, *arguments: str, environment: Mapping[str, str] | No
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        try:
-            status = cli.main(line)
-        except SystemExit as end:  # of argparse
-            status = int(end.code or 0)
+        status = cli.main(line)
     return Done(line, status, out.getvalue(), err.getvalue())
 
 
 def good(done: Done) -> str:
-    """Return what a run that went well printed."""
+    """Return the output of a successful run."""
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 
 
 def stopped(done: Done, exit_code: int) -> str:
-    """Return the line that says why a run ended early."""
+    """Return the error line of a run that stopped early."""
     assert done.returncode == exit_code, done.stderr + done.stdout
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("aws-oidc-sidecar: ")
@@ -82,7 +80,7 @@ def stopped(done: Done, exit_code: int) -> str:
 
 
 def iam_now(world: World) -> Any:  # noqa: ANN401 - for comparison
-    """Return all of IAM that the command can change, in an order of its own; ids and dates are left out."""
+    """Return the state of IAM that the command can change, in a fixed order, without ids and dates."""
     iam = world.admin_client("iam")
     providers = {}
     for entry in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
@@ -105,6 +103,7 @@ def iam_now(world: World) -> Any:  # noqa: ANN401 - for comparison
             roles[name] = {
                 "arn": role["Arn"],
                 "trust": role["AssumeRolePolicyDocument"],
+                "description": role.get("Description", ""),
                 "max_session_seconds": role["MaxSessionDuration"],
                 "tags": tags(role.get("Tags", [])),
                 "inline": inline,
@@ -119,7 +118,7 @@ def tags(listed: Any) -> dict[str, str]:  # noqa: ANN401 - of boto3
 
 
 def exchange(world: World, token: str, role: str = ROLE) -> str:
-    """Return the ARN of the session that STS gives for a token; the code of its refusal where it gives none."""
+    """Return the ARN of the session that STS returns for a token, or the error code of STS."""
     sts = world.admin_client("sts")
     try:
         answer = sts.assume_role_with_web_identity(
@@ -130,8 +129,18 @@ def exchange(world: World, token: str, role: str = ROLE) -> str:
     return str(answer["AssumedRoleUser"]["Arn"])
 
 
+def run_script(world: World, script: str) -> None:
+    """Run the script of ``--emit cli`` with the AWS CLI of this environment."""
+    environment = variables(world)
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        ["sh"], input=script, env=environment, capture_output=True, text=True, check=False, timeout=55
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def keys_that_may(world: World, statements: Sequence[Mapping[str, object]], name: str = "Limited") -> dict[str, str]:
-    """Return the variables of a session of a new role with these rights."""
+    """Return the environment variables for a session of a new role with these permissions."""
     iam = world.admin_client("iam")
     root = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": root})
@@ -147,15 +156,15 @@ def keys_that_may(world: World, statements: Sequence[Mapping[str, object]], name
 
 
 class Line:
-    """The way to AWS, on which something happens at one of the calls.
+    """A connection to AWS with a fault at one of the calls.
 
     Args:
-        world: where it leads.
-        at: at which call, from 1; 0 for none.
-        answered: whether AWS does what that call says; its answer is lost all the same.
-        once: whether the calls after it go through; else they are cut as well.
-        instead: what is answered, for it not to be cut.
-        then: called at that moment.
+        world: the AWS behind it.
+        at: number of the call with the fault, from 1; 0 for none.
+        answered: whether AWS receives that call; its response is lost in both cases.
+        once: whether later calls reach AWS; otherwise they fail as well.
+        instead: a response for the client, instead of a closed connection.
+        then: called at that call.
     """
 
     def __init__(
@@ -174,17 +183,17 @@ class Line:
         self._server = LoopbackServer(self._handler())
 
     def __enter__(self) -> Self:
-        """Open it."""
+        """Start the server."""
         self._server.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Stop the server."""
         self._server.close()
 
     @property
     def url(self) -> str:
-        """Where it begins."""
+        """URL for AWS_ENDPOINT_URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def _respond(self, request: HttpRequest) -> HttpResponse | None:

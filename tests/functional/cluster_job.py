@@ -1,4 +1,4 @@
-"""A pod beside an API server, with ``bootstrap cluster`` in it."""
+"""A pod with a local API server, which runs ``bootstrap cluster``."""
 
 import argparse
 import io
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sidecar.bootstrap_cluster.command import run
-from sidecar.bootstrap_command import add_options
+from sidecar.commands.bootstrap import add_options
+from sidecar.commands.bootstrap_cluster import run
 from tests.functional.api_server import HOST, ApiServer
 from tests.helpers.clock import FakeClock
 
@@ -19,7 +19,7 @@ __all__ = ("Job", "Outcome", "job")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the command said: its exit code, its text, and for ``--json`` the document."""
+    """The result of the command: its exit code, its output, and with ``--json`` the document."""
 
     code: int
     out: str
@@ -29,23 +29,23 @@ class Outcome:
         return json.loads(self.out)
 
     def state(self, check: str) -> str:
-        """Return the state of one check."""
-        return str(self._check(check)["state"])
+        """Return the status of one check."""
+        return str(self._check(check)["status"])
 
     def evidence(self, check: str) -> str:
-        """Return what one check saw."""
+        """Return the evidence of one check."""
         return str(self._check(check)["evidence"])
 
     @property
     def causes(self) -> dict[str, list[str]]:
-        """Return {check: names of its causes} of what is broken."""
+        """{check: names of its causes} of the broken checks."""
         return {
             check["name"]: [cause["name"] for cause in check["causes"]]
             for check in self.json["checks"]
-            if check["state"] == "broken"
+            if check["status"] == "broken"
         }
 
-    def told(self, check: str) -> Any:  # noqa: ANN401 - a cause of the JSON
+    def first_cause(self, check: str) -> Any:  # noqa: ANN401 - a cause of the JSON
         """Return the first cause that a check names."""
         return self._check(check)["causes"][0]
 
@@ -55,16 +55,16 @@ class Outcome:
 
 @dataclass(slots=True)
 class Job:
-    """A pod beside an API server, and the command in it.
+    """A pod with an API server, and the command in it.
 
     Attributes:
         server: the API server.
         files: a directory with `token`, the projected one, and `api-token` and `ca.crt`, the ServiceAccount's.
-        clock: that of the pod; a pause of the command lets it go on.
+        clock: that of the pod; a pause of the command advances it.
         between: called at each of its pauses.
         pauses: how often it paused.
         in_pod: whether the command knows an API server.
-        redirections: more of ``--connect-to``.
+        redirections: more values of ``--connect-to``.
     """
 
     server: ApiServer
@@ -100,7 +100,7 @@ class Job:
         (self.files / "token").write_text(self.server.mint(**changes))
 
     def run(self, *arguments: str, json: bool = True) -> Outcome:
-        """Run the command; nothing secret is in what it says."""
+        """Run the command, and check that its output contains no secrets."""
         parser = argparse.ArgumentParser()
         add_options(parser)
         out, err = io.StringIO(), io.StringIO()
@@ -121,7 +121,7 @@ class Job:
 
 @contextmanager
 def job(tmp_path: Path, url: str = f"https://{HOST}") -> Iterator[Job]:
-    """Run an API server; the job beside it has what a pod has."""
+    """Run an API server; the job has the files and the environment of a pod."""
     clock = FakeClock()
     with ApiServer(url, clock=lambda: clock.wall) as server:
         made = Job(server, tmp_path, clock)

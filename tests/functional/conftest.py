@@ -1,4 +1,4 @@
-"""The real process against the local world, one of each per test."""
+"""Fixtures: the real process and the local world, one of each per test."""
 
 import os
 import subprocess
@@ -11,18 +11,19 @@ import pytest
 from examples.local.kubelet import Kubelet
 from examples.local.process import COMMAND, Sidecar
 from examples.local.world import World
-from tests.functional.doctoring import Patient
+from tests.functional.doctoring import DoctorSetup
+from tests.functional.profiles_pod import Pod
 
 
 @pytest.fixture
 def role_arn(fresh_world: World) -> str:
-    """The role that the tutorial's ServiceAccount may assume."""
+    """The role that the tutorial's ServiceAccount can assume."""
     return fresh_world.set_up_trust()
 
 
 @pytest.fixture
 def kubelet(fresh_world: World, tmp_path: Path) -> Iterator[Kubelet]:
-    """The tutorial's projected volume; a test rotates it by ``rotate_now``."""
+    """The tutorial's projected volume; ``rotate_now`` rotates its token."""
     directory = tmp_path / "aws-oidc-token"
     directory.mkdir()
     with fresh_world.kubelet(directory) as running:
@@ -33,7 +34,7 @@ def kubelet(fresh_world: World, tmp_path: Path) -> Iterator[Kubelet]:
 def run_sidecar(
     fresh_world: World, role_arn: str, kubelet: Kubelet, tmp_path: Path
 ) -> Iterator[Callable[..., Sidecar]]:
-    """Start the daemon; keyword arguments are settings that differ."""
+    """Start the daemon; keyword arguments are settings other than the defaults."""
     started: list[Sidecar] = []
     (tmp_path / "run" / "state").mkdir(parents=True, exist_ok=True)
 
@@ -62,8 +63,14 @@ def run_sidecar(
 
 
 @pytest.fixture
+def pod(fresh_world: World, run_sidecar: Callable[..., Sidecar], role_arn: str, tmp_path: Path) -> Pod:
+    """A pod whose sidecar serves the profiles `reader`, chained to `base`, and `writer`."""
+    return Pod(fresh_world, run_sidecar, role_arn, tmp_path)
+
+
+@pytest.fixture
 def application(fresh_world: World) -> Callable[[Sidecar, str], subprocess.CompletedProcess[str]]:
-    """Run Python code as an application: a process of its own that knows the two container variables alone."""
+    """Run Python code as an application: a separate process with the two container variables."""
 
     def run(sidecar: Sidecar, code: str) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": fresh_world.aws.url} | sidecar.application
@@ -75,7 +82,7 @@ def application(fresh_world: World) -> Callable[[Sidecar, str], subprocess.Compl
 
 
 @pytest.fixture
-def patient(fresh_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
+def doctor_setup(fresh_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DoctorSetup]:
     """A laptop or Job with a token that AWS accepts."""
     environment = {
         "AWS_ROLE_ARN": fresh_world.set_up_trust(),
@@ -85,8 +92,8 @@ def patient(fresh_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "AWS_OIDC_SIDECAR_ALLOW_HTTP_STS": "true",
         "AWS_OIDC_SIDECAR_RUNTIME_DIR": str(tmp_path / "run"),
     }
-    patient = Patient(fresh_world, environment, tmp_path / "token", monkeypatch)
-    patient.mint()
-    yield patient
+    doctor_setup = DoctorSetup(fresh_world, environment, tmp_path / "token", monkeypatch)
+    doctor_setup.mint()
+    yield doctor_setup
     fresh_world.issuer.retire_old_keys()
     fresh_world.issuer.replace_authority()

@@ -1,4 +1,4 @@
-"""Asks the doctor as a person does, by the command line, and reads its JSON."""
+"""Runs the doctor from the command line, and reads its JSON."""
 
 import io
 import json
@@ -17,17 +17,17 @@ from examples.local.loopback import LoopbackHandler, LoopbackServer
 from examples.local.world import World
 from sidecar import cli
 
-__all__ = ("Ill", "Patient", "Report", "refusing_sts")
+__all__ = ("DoctorSetup", "Fault", "Report", "failing_sts")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the doctor said.
+    """The report of the doctor.
 
     Attributes:
         status: the exit code.
-        checks: each by its name, as in the JSON.
-        text: all of it.
+        checks: {name: check}, as in the JSON.
+        text: the whole output.
     """
 
     status: int
@@ -35,21 +35,21 @@ class Report:
     text: str
 
     def causes(self, *states: str) -> dict[str, list[str]]:
-        """Return {check: names of its causes} of the checks in these states, by default those that are broken."""
+        """Return {check: names of its causes} of the checks with one of these statuses, by default the broken ones."""
         wanted = states or ("broken",)
         return {
             name: [cause["name"] for cause in check["causes"]]
             for name, check in self.checks.items()
-            if check["state"] in wanted
+            if check["status"] in wanted
         }
 
-    def mend(self, check: str) -> str:
-        """Return the first mend that a check names."""
-        return str(self.checks[check]["causes"][0]["mend"])
+    def fix(self, check: str) -> str:
+        """Return the first fix that a check names."""
+        return str(self.checks[check]["causes"][0]["fix"])
 
 
 @dataclass(slots=True)
-class Patient:
+class DoctorSetup:
     """A pod's surroundings, healthy until a test makes them ill.
 
     Attributes:
@@ -76,10 +76,10 @@ class Patient:
         """Put a new token of the tutorial's pod into the file; `changes` are of `Issuer.mint`."""
         self.project(self.world.issuer.mint(**changes))
 
-    def ask(self, *flags: str, rights: bool = False) -> Report:
-        """Return what the doctor says; with `rights` as an administrator's shell has them."""
+    def run(self, *flags: str, rights: bool = False) -> Report:
+        """Return the report of the doctor; with `rights` it has the credentials of an administrator."""
         aws = self.world.aws
-        # boto3 reads the process's own environment, whatever the command is given.
+        # boto3 reads the environment of the process, not the one that the command gets.
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
             self.patch.delenv(name, raising=False)
         self.patch.setenv("AWS_ENDPOINT_URL_IAM", aws.url)
@@ -94,8 +94,8 @@ class Patient:
             status = cli.main(["doctor", "--json", *self._redirections(), *self.flags, *flags], self.environment)
         return self._report(status, out.getvalue())
 
-    def ask_in_a_process(self, *flags: str) -> Report:
-        """Return what the doctor says in a process whose environment, which boto3 reads, is `environment`."""
+    def run_in_process(self, *flags: str) -> Report:
+        """Return the report of a doctor in its own process, whose environment, which boto3 reads, is `environment`."""
         command = [sys.executable, "-m", "sidecar", "doctor", "--json", *self._redirections(), *self.flags, *flags]
         inherited = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
         environment = {"HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"} | inherited | self.environment
@@ -115,13 +115,14 @@ class Patient:
         assert not [secret for secret in hidden if secret and secret in text]
         document = json.loads(text)
         assert document["exit_code"] == status
-        assert bool(status) == any(check["state"] == "broken" for check in document["checks"])
+        statuses = {check["status"] for check in document["checks"]}
+        assert (status == 0) == ("broken" not in statuses) or (status == 8 and "unknown" in statuses)
         return Report(status, {check["name"]: check for check in document["checks"]}, text)
 
 
 @contextmanager
-def refusing_sts(code: str, status: int) -> Iterator[str]:
-    """Run an STS that refuses everything with one code; the value is its URL."""
+def failing_sts(code: str, status: int) -> Iterator[str]:
+    """Run an STS that answers every request with one error code; the value is its URL."""
     body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
 
     class Handler(LoopbackHandler):
@@ -139,5 +140,5 @@ def refusing_sts(code: str, status: int) -> Iterator[str]:
         server.close()
 
 
-Ill = Callable[[Patient], None]
+Fault = Callable[[DoctorSetup], None]
 """Sets up one fault."""

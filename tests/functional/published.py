@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from examples.local.issuer import Issuer
 from examples.local.loopback import LoopbackHandler, LoopbackServer
 from examples.local.pki import Authority, server_context
 from examples.local.world import READ_ONLY_POLICY, ROLE, World, trust_policy
-from sidecar.publish_command import add_options, run
+from sidecar.commands.publish_issuer import add_options, run
+from sidecar.errors import CommandError
 from tests.helpers.clock import FakeClock
 from tests.local.calls import web_identity
 
@@ -23,7 +25,7 @@ SUBJECT = "system:serviceaccount:default:aws-parameter-reader"
 AUDIENCE = "sts.amazonaws.com"
 
 
-class Site:
+class StaticServer:
     """A static web server for https://published.test, with a CA of its own."""
 
     def __init__(self, directory: Path) -> None:
@@ -37,7 +39,7 @@ class Site:
         return self._server.address
 
     @contextmanager
-    def serving(self) -> Iterator["Site"]:
+    def serving(self) -> Iterator["StaticServer"]:
         self._server.start()
         try:
             yield self
@@ -70,26 +72,28 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PublishSetup:
     """A cluster whose issuer is published elsewhere, and AWS, which reaches only the published documents.
 
     Attributes:
         world: the AWS.
-        cluster: the API server; it answers nobody without the token.
+        cluster: the API server; it denies each request without the token.
         site: the web server.
         files: a directory with the pod's `token` and `ca.crt`.
-        clock: that of the command.
+        clock: the clock of the command.
+        url: the issuer.
     """
 
     world: World
     cluster: Issuer
-    site: Site
+    site: StaticServer
     files: Path
     clock: FakeClock
+    url: str
 
     @property
     def directory(self) -> Path:
-        return self.site.directory
+        return self.site.directory / urlsplit(self.url).path.strip("/")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,41 +110,44 @@ class Stage:
         return ["--connect-to", f"published.test:443:{host}:{port}"]
 
     def command(self, *arguments: str, **environment: str) -> Done:
-        """Run the command with these arguments alone."""
+        """Run the command with these arguments only; an error is printed as ``cli`` prints it."""
         parser = argparse.ArgumentParser()
         add_options(parser)
         out, err = io.StringIO(), io.StringIO()
-        code = run(parser.parse_args(arguments), environment, out, err, self.clock)
+        try:
+            code = run(parser.parse_args(arguments), environment, out, err, self.clock)
+        except CommandError as error:
+            return Done(error.exit_code, out.getvalue(), f"{err.getvalue()}aws-oidc-sidecar: {error}\n")
         return Done(code, out.getvalue(), err.getvalue())
 
     def publish(self, *arguments: str) -> Done:
-        """Publish, as a pod of the cluster does."""
-        to = ["--issuer", URL, "--to", str(self.directory)]
+        """Publish as a pod of the cluster does."""
+        to = ["--issuer", self.url, "--to", str(self.directory)]
         return self.command(*to, *self.source, *arguments, **self.environment)
 
     def check(self, *arguments: str) -> Done:
         """Compare what the web server serves with the cluster."""
-        what = ["--issuer", URL, "--check", *self.connect_to]
+        what = ["--issuer", self.url, "--check", *self.connect_to]
         return self.command(*what, *self.source, *arguments, **self.environment)
 
     def trust(self) -> None:
         """Have IAM trust the published issuer, by the web server's CA."""
         iam = self.world.admin_client("iam")
-        arn = f"arn:aws:iam::{self.world.aws.account_id}:oidc-provider/published.test"
+        arn = f"arn:aws:iam::{self.world.aws.account_id}:oidc-provider/{self.url.removeprefix('https://')}"
         iam.create_open_id_connect_provider(
-            Url=URL, ClientIDList=[AUDIENCE], ThumbprintList=[self.site.authority.thumbprint]
+            Url=self.url, ClientIDList=[AUDIENCE], ThumbprintList=[self.site.authority.thumbprint]
         )
         policy = json.dumps(trust_policy(arn, audience=AUDIENCE, subject=SUBJECT))
         iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=policy)
         iam.attach_role_policy(RoleName=ROLE, PolicyArn=READ_ONLY_POLICY)
 
     def exchange(self, token: str) -> str:
-        """Return "" where AWS takes the token, else its error code."""
+        """Return "" if AWS accepts the token, otherwise its error code."""
         answer = web_identity(self.world, token)
         return "" if answer.status == 200 else answer.code
 
     def kubectl_get(self, path: Path) -> list[str]:
-        """Write what `kubectl get --raw` shows of both documents; gives the options that name the files."""
+        """Write the output of `kubectl get --raw` for both documents; return the options with these files."""
         discovery, keys = path / "discovery.json", path / "keys.json"
         discovery.write_bytes(self.cluster._discovery())
         keys.write_bytes(self.cluster._jwks())
@@ -148,15 +155,16 @@ class Stage:
 
 
 @contextmanager
-def stage(world: World, tmp_path: Path) -> Iterator[Stage]:
-    """Set the stage; AWS reaches the web server alone."""
+def setup(world: World, tmp_path: Path, url: str = URL) -> Iterator[PublishSetup]:
+    """Start the cluster and the web server; AWS reaches only the web server."""
     files = tmp_path / "serviceaccount"
     files.mkdir()
-    site = Site(tmp_path / "site")
-    cluster = Issuer(URL, clock=world.clock, addresses=["127.0.0.1"])
+    site = StaticServer(tmp_path / "site")
+    cluster = Issuer(url, clock=world.clock, addresses=["127.0.0.1"])
     with cluster, site.serving():
+        cluster._path = ""  # an API server has its documents at the root for any issuer
         cluster.bearer = TOKEN
         (files / "token").write_text(TOKEN)
         (files / "ca.crt").write_text(cluster.ca_pem)
         world.aws.connect_to["published.test", 443] = site.address
-        yield Stage(world, cluster, site, files, FakeClock())
+        yield PublishSetup(world, cluster, site, files, FakeClock(), url)

@@ -1,4 +1,4 @@
-"""``bootstrap cluster`` against an API server that really listens: what it says of each state."""
+"""``bootstrap cluster`` against a local API server: what it reports for each state."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from examples.local.pki import Authority
 from sidecar import cli
-from sidecar.bootstrap_cluster.anonymous import BEYOND, DOCUMENTS, PUBLIC_INFO
+from sidecar.cluster.anonymous import BEYOND, DOCUMENTS, PUBLIC_INFO
 from sidecar.errors import SettingsError
 from tests.functional.api_server import HOST, binding
 from tests.functional.cluster_job import Job, job as make_job
@@ -21,7 +21,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 @pytest.fixture
 def healthy(job: Job) -> Job:
-    """The binding is there."""
+    """The binding exists."""
     job.server.bound = (binding(), "kubectl-create")
     return job
 
@@ -29,17 +29,17 @@ def healthy(job: Job) -> Job:
 # --- verify ---
 
 
-def test_a_healthy_cluster_is_0_and_no_link_is_broken(healthy: Job) -> None:
+def test_a_healthy_cluster_is_0_and_no_check_is_broken(healthy: Job) -> None:
     done = healthy.run()
     assert (done.code, done.causes) == (0, {})
-    states = {check["name"]: check["state"] for check in done.json["checks"]}
+    states = {check["name"]: check["status"] for check in done.json["checks"]}
     assert states.pop("binding") == "skipped"
     assert set(states.values()) == {"ok"}
     assert done.json["issuer_server"] == "api-server"
     assert done.json["authentication_configuration"] == ""
 
 
-def test_verify_changes_nothing_and_logs_in_nowhere(job: Job) -> None:
+def test_verify_changes_nothing_and_needs_no_token_of_the_api_server(job: Job) -> None:
     (job.files / "api-token").unlink()
     assert job.run().code == 5
     assert (job.server.applied, job.server.bound) == ([], None)
@@ -49,18 +49,18 @@ def test_the_thumbprint_is_that_of_the_ca(healthy: Job) -> None:
     assert f"thumbprint {healthy.server.authority.thumbprint}" in healthy.run().evidence("certificate")
 
 
-def test_a_leaf_that_is_sent_alone_is_advice(healthy: Job) -> None:
+def test_a_leaf_that_is_sent_without_its_ca_is_advice(healthy: Job) -> None:
     healthy.server.leaf_only = True
     done = healthy.run("--issuer-ca", str(healthy.files / "ca.crt"))
-    assert (done.code, done.state("certificate"), done.told("certificate")["name"]) == (0, "advice", "leaf_only")
+    assert (done.code, done.state("certificate"), done.first_cause("certificate")["name"]) == (0, "advice", "leaf_only")
 
 
-def test_a_missing_binding_is_5_with_the_line_that_makes_it(job: Job) -> None:
+def test_a_missing_binding_is_5_with_the_command_that_creates_it(job: Job) -> None:
     done = job.run()
     assert done.code == 5
     assert done.causes == {"discovery": ["discovery_forbidden"], "anonymous_access": ["discovery_forbidden"]}
-    assert done.told("discovery")["mend"].startswith("kubectl create clusterrolebinding allow-anon-openid ")
-    assert done.json["authentication_configuration"] == "", "it is not what is missing"
+    assert done.first_cause("discovery")["fix"].startswith("kubectl create clusterrolebinding allow-anon-openid ")
+    assert done.json["authentication_configuration"] == "", "the configuration is not missing"
 
 
 @pytest.mark.parametrize(("minor", "version"), [("34+", "v1"), ("33", "v1beta1")])
@@ -108,7 +108,7 @@ def test_any_path_more_than_needed_is_1_and_named(healthy: Job, paths: tuple[str
     healthy.server.opened |= set(paths)
     done = healthy.run()
     assert (done.code, done.causes) == (1, {"anonymous_access": ["anonymous_too_wide"]})
-    assert done.told("anonymous_access")["what"].endswith(f": {', '.join(paths)}")
+    assert done.first_cause("anonymous_access")["what"].endswith(f": {', '.join(paths)}")
     assert "kind: AuthenticationConfiguration" in done.json["authentication_configuration"]
 
 
@@ -123,11 +123,11 @@ def test_fewer_paths_than_kubernetes_opens_are_advice(healthy: Job) -> None:
     healthy.server.limited = set(DOCUMENTS)
     done = healthy.run()
     assert (done.code, done.state("anonymous_access")) == (0, "advice")
-    told = done.told("anonymous_access")
-    assert (told["name"], ", ".join(PUBLIC_INFO) in told["what"]) == ("anonymous_narrow", True)
+    cause = done.first_cause("anonymous_access")
+    assert (cause["name"], ", ".join(PUBLIC_INFO) in cause["what"]) == ("anonymous_narrow", True)
 
 
-def test_an_issuer_that_names_another_is_5(healthy: Job) -> None:
+def test_a_document_with_another_issuer_is_5(healthy: Job) -> None:
     healthy.server.advertised_issuer = "https://other.test"
     done = healthy.run()
     assert (done.code, done.causes) == (5, {"discovery": ["issuer_differs"]})
@@ -141,9 +141,9 @@ def test_a_token_whose_key_is_not_published_is_5(healthy: Job) -> None:
     assert (done.code, done.causes) == (5, {"keys": ["key_not_published"]})
 
 
-def test_another_audience_than_is_meant_is_advice(healthy: Job) -> None:
+def test_an_unexpected_audience_is_advice(healthy: Job) -> None:
     healthy.project(audience="https://kubernetes.default.svc")
-    assert healthy.run().told("token_claims")["name"] == "audience_unusual"
+    assert healthy.run().first_cause("token_claims")["name"] == "audience_unusual"
     assert healthy.run("--audience", "https://kubernetes.default.svc").state("token_claims") == "ok"
 
 
@@ -153,7 +153,7 @@ def test_without_a_token_it_is_2_and_says_what_to_mount(healthy: Job) -> None:
     assert (done.code, done.causes) == (2, {"token_file": ["token_missing"]})
 
 
-def test_an_api_server_that_is_not_there_is_3(healthy: Job) -> None:
+def test_an_unreachable_api_server_is_3(healthy: Job) -> None:
     done = healthy.run("--api-server", "https://127.0.0.1:1")
     assert (done.code, done.causes) == (3, {"anonymous_access": ["api_server_unreachable"]})
 
@@ -165,7 +165,7 @@ def test_an_issuer_that_a_pod_cannot_reach_is_3(healthy: Job) -> None:
     assert done.json["issuer_server"] == "api-server", "its certificate says so"
 
 
-def test_an_api_server_that_no_ca_vouches_for_is_5_and_proves_nothing(healthy: Job) -> None:
+def test_an_api_server_that_no_ca_verifies_is_5_and_proves_nothing(healthy: Job) -> None:
     (healthy.files / "ca.crt").write_text(Authority("another CA").pem)
     done = healthy.run()
     assert (done.code, done.causes) == (5, {"anonymous_access": ["api_server_not_vouched_for"]})
@@ -175,64 +175,66 @@ def test_an_api_server_that_no_ca_vouches_for_is_5_and_proves_nothing(healthy: J
 @pytest.mark.parametrize(
     "name", ["kubernetes.default.svc.cluster.local", "kubernetes.default.svc", "api.corp.internal"]
 )
-def test_an_issuer_that_aws_cannot_know_is_5_however_well_it_answers(tmp_path: Path, name: str) -> None:
+def test_an_issuer_that_aws_cannot_reach_is_5_even_if_it_responds_here(tmp_path: Path, name: str) -> None:
     with make_job(tmp_path, f"https://{name}") as job:
         job.server.bound = (binding(), "kubectl")
         done = job.run()
-        assert (done.code, done.causes) == (5, {"issuer_server": ["issuer_inside"]})
-        assert f"https://{name}" in done.told("issuer_server")["what"]
+        assert (done.code, done.causes["discovery"]) == (5, ["issuer_inside"])
+        assert f"https://{name}" in done.first_cause("discovery")["what"]
 
 
 def test_a_key_set_at_an_address_of_the_network_is_5(healthy: Job) -> None:
     healthy.server.jwks_uri = f"https://10.0.0.10:6443{DOCUMENTS[1]}"
     healthy.redirections["10.0.0.10", 6443] = healthy.server.address
     done = healthy.run()
-    assert (done.code, done.causes["issuer_server"]) == (5, ["issuer_inside"])
-    assert "10.0.0.10:6443" in done.told("issuer_server")["what"]
+    assert (done.code, done.causes) == (5, {"keys": ["issuer_inside"]})
+    assert "10.0.0.10:6443" in done.first_cause("keys")["what"]
 
 
-def test_outside_of_a_pod_the_api_server_is_not_looked_at(healthy: Job) -> None:
+def test_outside_a_pod_the_api_server_is_not_checked(healthy: Job) -> None:
     healthy.in_pod = False
     done = healthy.run()
     assert (done.code, done.state("anonymous_access"), done.state("issuer_server")) == (0, "skipped", "unknown")
 
 
-# --- how it is asked ---
+# --- output and options ---
 
 
-def test_people_get_lines_with_mends_and_the_configuration(healthy: Job) -> None:
+def test_the_text_has_fixes_and_the_configuration(healthy: Job) -> None:
     healthy.server.anonymous = False
     lines = healthy.run(json=False).out.splitlines()
     assert any(line.startswith("broken  issuer's discovery document") for line in lines)
-    assert any(line.strip().startswith("mend: allow them for the discovery paths alone") for line in lines)
+    assert any(line.strip().startswith("fix: allow anonymous requests for the discovery paths only") for line in lines)
     assert "kind: AuthenticationConfiguration" in lines
 
 
-def test_a_good_end_says_that_the_other_half_is_not_looked_at(healthy: Job) -> None:
-    assert healthy.run(json=False).out.endswith("this was the cluster's half; for AWS's: aws-oidc-sidecar doctor\n")
+def test_a_good_result_says_that_only_the_cluster_was_checked(healthy: Job) -> None:
+    assert healthy.run(json=False).out.endswith(
+        "only the cluster was checked; to check AWS too, run: aws-oidc-sidecar doctor\n"
+    )
 
 
 Given = Callable[[Job], list[str]]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "error"),
     [
         (lambda _: ["--wait", "x"], "--wait: not a number of seconds; "),
         (lambda _: ["--wait", "3601"], "--wait: not a number of seconds; "),
         (lambda _: ["--connect-to", "x"], "--connect-to: not HOST:PORT:ADDRESS:PORT; "),
-        (lambda _: ["--issuer-ca", "/nonexistent"], "--issuer-ca: is no file; "),
+        (lambda _: ["--issuer-ca", "/nonexistent"], "--issuer-ca: not a file; "),
         (lambda _: ["--api-server", "http://10.0.0.1"], "--api-server: not an https URL; "),
         (lambda _: ["--api-ca-file", "/nonexistent"], "/nonexistent: cannot be read (No such file or directory); "),
-        (lambda job: ["--api-ca-file", str(job.files / "token")], "holds no certificate; "),
+        (lambda job: ["--api-ca-file", str(job.files / "token")], "has no certificate; "),
         (lambda _: ["--mode", "apply", "--api-token-file", "/nonexistent"], "/nonexistent: cannot be read ("),
-        (lambda _: ["--token-file", "relative"], "--token-file: "),
+        (lambda _: ["--token-file", ""], "--token-file: "),
     ],
 )
-def test_an_option_that_cannot_be_used_is_told_in_one_line(job: Job, given: Given, told: str) -> None:
+def test_an_option_that_cannot_be_used_is_an_error_of_one_line(job: Job, given: Given, error: str) -> None:
     with pytest.raises(SettingsError) as raised:
         job.run(*given(job))
-    assert told in str(raised.value)
+    assert error in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -240,10 +242,10 @@ def test_the_pods_own_token_goes_to_no_other_api_server(job: Job, capsys: pytest
     host, port = job.server.address
     given = ["--mode", "apply", "--token-file", str(job.files / "token"), "--api-server", f"https://{host}:{port}"]
     assert cli.main(["bootstrap", "cluster", *given], job.environment) == 2
-    assert "--api-token-file: is not given, and --api-server is; " in capsys.readouterr().err
+    assert "--api-token-file: missing, and required with --api-server; " in capsys.readouterr().err
     assert job.server.applied == []
 
 
-def test_outside_of_a_pod_apply_is_2(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outside_a_pod_apply_is_2(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bootstrap", "cluster", "--mode", "apply", "--token-file", str(job.files / "token")], {}) == 2
     assert "--mode apply: no API server is known here; " in capsys.readouterr().err

@@ -1,8 +1,6 @@
-"""``bootstrap aws`` with files, chains, two issuers, and as a script of the AWS CLI."""
+"""``bootstrap aws`` with files, role chains, two issuers, and as a script of AWS CLI commands."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import boto3
@@ -12,7 +10,7 @@ from examples.local.issuer import Issuer
 from examples.local.moto_backend import CLIENT_CONFIG
 from examples.local.world import World
 from sidecar.bootstrap.file import ROLE_KEYS, TOP_KEYS
-from tests.functional.bootstrapping import PROVIDER_ARN, ROLE, USUAL, bootstrap, exchange, good, iam_now, variables
+from tests.functional.bootstrapping import PROVIDER_ARN, ROLE, USUAL, bootstrap, exchange, good, iam_now, run_script
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "bootstrap" / "roles.toml"
 _HERE = ("--file", str(_EXAMPLE), "--issuer", "https://issuer.test")
@@ -32,7 +30,7 @@ service_accounts = ["default/aws-parameter-reader"]
 
 
 def _assume_second(world: World) -> str:
-    """Return the ARN of the session that a token of First gets of Second, with a tag."""
+    """Return the ARN of the session of Second that a token gets through First, with a session tag."""
     first = world.admin_client("sts").assume_role_with_web_identity(
         RoleArn="arn:aws:iam::123456789012:role/team/First",
         RoleSessionName="test",
@@ -55,7 +53,7 @@ def _assume_second(world: World) -> str:
 # --- files ---
 
 
-def test_the_example_is_what_it_says(fresh_world: World) -> None:
+def test_the_example_file_works(fresh_world: World) -> None:
     world = fresh_world
     good(bootstrap(world, *_HERE))
     assert good(bootstrap(world, *_HERE)).endswith("nothing to do\n")
@@ -77,32 +75,32 @@ def test_the_example_is_what_it_says(fresh_world: World) -> None:
     assert iam_now(world) == {"providers": {}, "roles": {}}
 
 
-def test_the_example_has_every_key() -> None:
+def test_the_example_file_has_all_keys() -> None:
     text = _EXAMPLE.read_text()
     assert [key for key in (*TOP_KEYS, *ROLE_KEYS) if f"{key} = " not in text and f"{key}]" not in text] == []
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "error"),
     [
-        ("issuer = 1", "roles.toml: issuer: not a text"),
-        ('issuer = "https://issuer.test"\nrole = []\nbucket = 1', "roles.toml: bucket: not known"),
-        ('issuer = "https://issuer.test"\n[[role]]\nname = "A"\narn = "x"', "roles.toml: role 1 (A): arn: not known"),
+        ("issuer = 1", "roles.toml: issuer: not a string"),
+        ('issuer = "https://issuer.test"\nrole = []\nbucket = 1', "roles.toml: bucket: unknown key"),
+        ('issuer = "https://issuer.test"\n[[role]]\nname = "A"\narn = "x"', "roles.toml: role 1 (A): arn: unknown key"),
         ("issuer =", "roles.toml: not TOML"),
         ('[[role]]\nname = "A"', "roles.toml: issuer: missing"),
     ],
 )
-def test_a_file_that_is_wrong_is_refused_in_one_line(fresh_world: World, tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_file_is_rejected_in_one_line(fresh_world: World, tmp_path: Path, text: str, error: str) -> None:
     (tmp_path / "roles.toml").write_text(text)
     done = bootstrap(fresh_world, "--file", str(tmp_path / "roles.toml"))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"aws-oidc-sidecar: {tmp_path}/{told}")
+    assert done.stderr.startswith(f"aws-oidc-sidecar: {tmp_path}/{error}")
 
 
 # --- chains ---
 
 
-def test_a_role_of_a_chain_is_assumed_by_the_first_and_not_by_tokens(fresh_world: World, tmp_path: Path) -> None:
+def test_a_chained_role_is_assumed_by_its_source_role_and_not_by_tokens(fresh_world: World, tmp_path: Path) -> None:
     world = fresh_world
     (tmp_path / "roles.toml").write_text(_CHAIN)
     good(bootstrap(world, "--file", str(tmp_path / "roles.toml")))
@@ -119,19 +117,23 @@ def test_a_role_of_a_chain_is_assumed_by_the_first_and_not_by_tokens(fresh_world
     assert found["Second"]["trust"]["Statement"][0]["Principal"] == {"AWS": "arn:aws:iam::123456789012:role/team/First"}
 
 
-def test_a_chain_that_is_given_up_leaves_no_right_behind(fresh_world: World, tmp_path: Path) -> None:
+def test_replace_removes_the_policy_of_a_removed_role_chain(fresh_world: World, tmp_path: Path) -> None:
     file = tmp_path / "roles.toml"
     file.write_text(_CHAIN)
     good(bootstrap(fresh_world, "--file", str(file)))
     file.write_text(_CHAIN[: _CHAIN.index("[[role]]")] + _CHAIN[_CHAIN.rindex("[[role]]") :])
-    good(bootstrap(fresh_world, "--file", str(file)))
+    before = iam_now(fresh_world)
+    shown = good(bootstrap(fresh_world, "--file", str(file)))
+    assert "role First also has aws-oidc-sidecar-assume-Second, which is not changed without --replace\n" in shown
+    assert iam_now(fresh_world) == before, "another team may need it"
+    good(bootstrap(fresh_world, "--file", str(file), "--replace"))
     assert iam_now(fresh_world)["roles"]["First"]["inline"] == {}
 
 
 # --- two issuers ---
 
 
-def test_one_moves_from_one_issuer_to_another_without_an_interruption(fresh_world: World) -> None:
+def test_a_migration_between_issuers_has_no_interruption(fresh_world: World) -> None:
     world = fresh_world
     with Issuer("https://managed.test/projects/p/shoots/s/issuer", clock=world.clock) as new:
         world.aws.connect_to.update(new.connect_to)
@@ -140,32 +142,34 @@ def test_one_moves_from_one_issuer_to_another_without_an_interruption(fresh_worl
         good(bootstrap(world, "--issuer", new.url, "--also-trust", world.issuer.url, *role))
         assert ROLE in exchange(world, world.issuer.mint())
         assert ROLE in exchange(world, new.mint())
-        # No token of the old issuer is left, and it may be gone already.
-        good(bootstrap(world, "--issuer", new.url, *role))
+        # All tokens of the old issuer have expired, and it may no longer exist.
+        shown = good(bootstrap(world, "--issuer", new.url, *role, "--replace"))
+        subject = "system:serviceaccount:default:aws-parameter-reader"
+        assert f"  - role {ROLE}: trust policy: sub {subject} of issuer.test\n" in shown
         assert exchange(world, world.issuer.mint()) == "AccessDenied"
         assert ROLE in exchange(world, new.mint())
         shown = good(bootstrap(world, "--issuer", world.issuer.url, *role, "--destroy"))
-        assert f"role {ROLE} stays: others made it, or another set-up" in shown
+        assert f"role {ROLE} stays: this command did not create it, or created it for another issuer" in shown
         assert list(iam_now(world)["providers"]) == [
             "arn:aws:iam::123456789012:oidc-provider/managed.test/projects/p/shoots/s/issuer"
         ]
         assert ROLE in exchange(world, new.mint())
 
 
-def test_the_old_issuer_may_be_down_but_not_unknown(fresh_world: World) -> None:
+def test_the_old_issuer_may_be_down_if_its_provider_exists(fresh_world: World) -> None:
     world = fresh_world
     with Issuer("https://managed.test", clock=world.clock) as new:
         world.aws.connect_to.update(new.connect_to)
         both = ("--issuer", new.url, "--also-trust", world.issuer.url, *USUAL[2:])
         world.issuer.down = True
-        refused = bootstrap(world, *both)
-        assert refused.returncode in {3, 5}, "a connection is cut during the handshake, or before it"
+        failed = bootstrap(world, *both)
+        assert failed.returncode in {3, 5}, "the connection is closed during the handshake, or before it"
         assert iam_now(world) == {"providers": {}, "roles": {}}
         world.issuer.down = False
         good(bootstrap(world, *USUAL))
         world.issuer.down = True
         done = bootstrap(world, *both)
-        assert "its thumbprints stay as they are" in done.stderr
+        assert "its thumbprints are not changed" in done.stderr
         good(done)
         world.issuer.down = False
         assert ROLE in exchange(world, world.issuer.mint())
@@ -176,7 +180,9 @@ def test_the_old_issuer_may_be_down_but_not_unknown(fresh_world: World) -> None:
     ("attribute", "value"),
     [("advertised_issuer", "https://managed.test"), ("anonymous", False), ("jwks_uri", "https://issuer.test/none")],
 )
-def test_the_old_issuer_may_answer_wrongly_but_not_the_first(fresh_world: World, attribute: str, value: object) -> None:
+def test_the_old_issuer_may_serve_wrong_documents_and_the_first_may_not(
+    fresh_world: World, attribute: str, value: object
+) -> None:
     world = fresh_world
     with Issuer("https://managed.test", clock=world.clock) as new:
         world.aws.connect_to.update(new.connect_to)
@@ -185,8 +191,9 @@ def test_the_old_issuer_may_answer_wrongly_but_not_the_first(fresh_world: World,
         setattr(world.issuer, attribute, value)
         done = bootstrap(world, "--issuer", new.url, "--also-trust", world.issuer.url, *USUAL[2:])
         good(done)
-        assert done.stderr.startswith("warning: https://issuer.test")
-        assert done.stderr.endswith("; its thumbprints stay as they are\n")
+        assert done.stderr.startswith("warning: issuer: ")
+        assert "https://issuer.test" in done.stderr
+        assert done.stderr.endswith("; its thumbprints are not changed\n")
         assert iam_now(world)["providers"][PROVIDER_ARN] == before
         assert ROLE in exchange(world, new.mint())
         assert bootstrap(world, *USUAL).returncode == 5
@@ -195,22 +202,14 @@ def test_the_old_issuer_may_answer_wrongly_but_not_the_first(fresh_world: World,
 # --- --emit cli ---
 
 
-def test_where_no_script_can_be_made_nothing_is_printed_for_a_shell(fresh_world: World) -> None:
+def test_after_an_error_emit_prints_nothing_to_stdout(fresh_world: World) -> None:
     fresh_world.issuer.advertised_issuer = "https://other.test"
     done = bootstrap(fresh_world, *USUAL, "--emit", "cli")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (5, "", 1)
 
 
-def _run_script(world: World, script: str) -> None:
-    environment = variables(world)
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    done = subprocess.run(
-        ["sh"], input=script, env=environment, capture_output=True, text=True, check=False, timeout=55
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_script_makes_the_same(fresh_world: World, tmp_path: Path) -> None:
+@pytest.mark.rule("Kubernetes D10")
+def test_the_script_has_the_same_result_as_the_command(fresh_world: World, tmp_path: Path) -> None:
     world = fresh_world
     (tmp_path / "roles.toml").write_text(_CHAIN)
     policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*",
@@ -221,7 +220,7 @@ def test_the_script_makes_the_same(fresh_world: World, tmp_path: Path) -> None:
     for arguments in (usual, ("--file", str(tmp_path / "roles.toml"))):
         script = good(bootstrap(world, *arguments, "--emit", "cli"))
         assert iam_now(world) == {"providers": {}, "roles": {}}
-        _run_script(world, script)
+        run_script(world, script)
         by_script = iam_now(world)
         assert bootstrap(world, *arguments, "--check").returncode == 0
         good(bootstrap(world, *arguments, "--destroy"))
@@ -230,13 +229,13 @@ def test_the_script_makes_the_same(fresh_world: World, tmp_path: Path) -> None:
         good(bootstrap(world, *arguments, "--destroy"))
 
 
-def test_the_script_needs_no_credentials_where_the_account_is_given(fresh_world: World) -> None:
+def test_with_an_account_id_the_script_needs_no_credentials(fresh_world: World) -> None:
     none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     account = ("--emit", "cli", "--account-id", "210987654321", "--partition", "aws-cn")
     usual = (*USUAL[:-2], *account)
     script = good(bootstrap(fresh_world, *usual, environment=none))
     assert "arn:aws-cn:iam::210987654321:oidc-provider/issuer.test" in script
     assert fresh_world.aws.calls() == ()
-    refused = bootstrap(fresh_world, *USUAL, *account, environment=none)
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "is of another partition" in refused.stderr
+    rejected = bootstrap(fresh_world, *USUAL, *account, environment=none)
+    assert (rejected.returncode, rejected.stderr.count("\n")) == (2, 1)
+    assert "is in another partition" in rejected.stderr

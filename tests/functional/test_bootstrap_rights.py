@@ -1,4 +1,4 @@
-"""The policies in docs/bootstrap.md are what each mode needs: all of it, and nothing that no mode uses."""
+"""The policies in docs/bootstrap.md have exactly the permissions that the modes need."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _SET_UP, _CHECK, _DESTROY = (
 
 
 def _anywhere(statements: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The local AWS judges every call of IAM by one resource, which is *."""
+    """The local AWS evaluates each call of IAM with the resource *."""
     return [{**statement, "Resource": "*"} for statement in statements]
 
 
@@ -31,7 +31,7 @@ def _actions(statements: Sequence[Mapping[str, Any]]) -> set[str]:
     }
 
 
-def test_they_name_the_actions_of_every_call_and_no_other() -> None:
+def test_the_documented_policies_have_exactly_the_used_actions() -> None:
     used = {action for operation in OPERATIONS.values() for action in operation.actions}
     assert _actions(_SET_UP) | _actions(_DESTROY) == used - {"sts:GetCallerIdentity"}
     assert _actions(_CHECK) == {action for action in _actions(_SET_UP) if action.startswith(("iam:Get", "iam:List"))}
@@ -54,14 +54,14 @@ def _drift(world: World) -> None:
 
 @pytest.fixture
 def usual(tmp_path: Path) -> tuple[str, ...]:
-    """A set-up that has something of everything."""
+    """Flags that use each kind of call."""
     (tmp_path / "p.json").write_text(
         '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}'
     )
     return (*USUAL, "--tag", "team=payments", "--inline-policy", f"read={tmp_path / 'p.json'}")
 
 
-def test_each_mode_works_with_its_own_policy_alone(fresh_world: World, usual: tuple[str, ...]) -> None:
+def test_each_mode_works_with_its_documented_policy(fresh_world: World, usual: tuple[str, ...]) -> None:
     world = fresh_world
     make, check, destroy = (
         keys_that_may(world, _anywhere(statements), name)

@@ -21,14 +21,14 @@ def check(*arguments: str, **environment: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_it_is_good_when_credentials_are_held(run_sidecar: Run) -> None:
+def test_it_succeeds_when_the_daemon_has_credentials(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     assert check("--admin-port", str(sidecar.admin_port)) == (0, "ready\n", "")
     assert check(AWS_OIDC_SIDECAR_ADMIN_PORT=str(sidecar.admin_port))[0] == 0
 
 
-def test_it_says_why_they_are_not(fresh_world: World, run_sidecar: Run) -> None:
+def test_it_prints_why_there_are_no_credentials(fresh_world: World, run_sidecar: Run) -> None:
     fresh_world.aws.faults.set(FaultKind.DOWN)
     sidecar = run_sidecar()
     sidecar.wait_for("exchange_failed")
@@ -38,9 +38,9 @@ def test_it_says_why_they_are_not(fresh_world: World, run_sidecar: Run) -> None:
     assert text.count("\n") == 1
 
 
-def test_no_daemon_is_a_code_of_its_own() -> None:
+def test_a_missing_daemon_is_exit_code_3() -> None:
     code, text, _ = check("--admin-port", "1")
-    assert (code, text) == (3, "no daemon answers at 127.0.0.1 port 1: is it running there?\n")
+    assert (code, text) == (3, "no daemon answers at 127.0.0.1 port 1; check that the sidecar runs in this pod\n")
 
 
 @pytest.mark.parametrize("arguments", [("--port", "1"), ("now",), ("--admin-port", "many"), ("--admin-port",)])
@@ -50,7 +50,7 @@ def test_wrong_usage_is_code_2(arguments: tuple[str, ...]) -> None:
     )  # fmt: skip
 
 
-def test_help_is_for_people() -> None:
+def test_help_describes_the_exit_codes() -> None:
     code, text, _ = check("--help")
     assert code == 0
-    assert "exit code 0" in text
+    assert "Exit codes: 0: " in text

@@ -1,6 +1,6 @@
-"""``aws-oidc-sidecar env``: what it prints is enough, and what it warns of is true, for the real boto3 and AWS CLI.
+"""``aws-oidc-sidecar env``: with the real boto3 and AWS CLI its output is sufficient, and its warnings are true.
 
-Whether an application asked the daemon is judged by the daemon's own count of requests.
+The request counter of the daemon shows whether an application sent it a request.
 """
 
 import os
@@ -23,7 +23,7 @@ COMMAND = (sys.executable, "-I", "-m", "sidecar", "env")
 BOTO3 = (sys.executable, "-I", "-c", "import boto3\nprint(boto3.client('sts').get_caller_identity()['Arn'])")
 CLI = (sys.executable, "-I", "-m", "awscli", "sts", "get-caller-identity", "--query", "Arn", "--output", "text")
 OURS = "arn:aws:sts::123456789012:assumed-role/KubernetesParameterStoreRole/default-aws-test\n"
-# The key of the administrator stands for any that lies around.
+# The key of the administrator stands for any other access key in the environment.
 THEIRS = "arn:aws:sts::123456789012:user/moto\n"
 
 
@@ -34,7 +34,7 @@ def env(*arguments: str, **environment: str) -> Done:
 
 
 def asked(sidecar: Sidecar) -> float:
-    """Return how many requests the daemon answered; call it once, since the text is kept for a second."""
+    """Return how many requests the daemon answered; call it once, because the text is cached for a second."""
     families = text_string_to_metric_families(sidecar.admin("/metrics").body.decode())
     return sum(
         sample.value
@@ -46,15 +46,15 @@ def asked(sidecar: Sidecar) -> float:
 
 @pytest.fixture
 def sidecar(run_sidecar: Run) -> Sidecar:
-    """A daemon that holds credentials."""
+    """A daemon that has credentials."""
     running = run_sidecar()
-    running.wait_for("credentials_renewed")
+    running.wait_for("credentials_refreshed")
     return running
 
 
 @pytest.fixture
 def start(fresh_world: World, sidecar: Sidecar, tmp_path: Path) -> Callable[..., Done]:
-    """Run an application in a shell that evaluated what the command prints; keywords are what was set before."""
+    """Run an application in a shell that evaluated the output of the command; keywords are variables set before."""
     home = tmp_path / "home"
     home.mkdir()
 
@@ -74,13 +74,14 @@ def start(fresh_world: World, sidecar: Sidecar, tmp_path: Path) -> Callable[...,
 
 @pytest.fixture
 def keys(fresh_world: World) -> dict[str, str]:
-    """Keys that lie around."""
+    """Other access keys in the environment."""
     admin = fresh_world.aws.admin
     return {"AWS_ACCESS_KEY_ID": admin.access_key_id, "AWS_SECRET_ACCESS_KEY": admin.secret_access_key}
 
 
+@pytest.mark.rule("SDK 1")
 @pytest.mark.parametrize("application", [BOTO3, CLI], ids=["boto3", "cli"])
-def test_what_it_prints_is_all_that_an_application_needs(
+def test_its_output_is_sufficient_for_an_application(
     application: tuple[str, ...], sidecar: Sidecar, start: Callable[..., Done]
 ) -> None:
     done = start(*application)
@@ -88,7 +89,7 @@ def test_what_it_prints_is_all_that_an_application_needs(
     assert asked(sidecar) == 1
 
 
-def test_every_format_says_the_same(sidecar: Sidecar) -> None:
+def test_all_formats_have_the_same_variables(sidecar: Sidecar) -> None:
     port = ("--endpoint-port", str(sidecar.port))
     shell, dotenv, kubernetes = (
         env(*port, "--format", form, AWS_REGION="eu-central-1").stdout for form in ("shell", "dotenv", "kubernetes")
@@ -100,7 +101,7 @@ def test_every_format_says_the_same(sidecar: Sidecar) -> None:
     ]
 
 
-def test_exit_codes_are_those_of_every_command() -> None:
+def test_its_exit_codes() -> None:
     assert env("--strict", AWS_REGION="eu-central-1").returncode == 0
     assert env("--strict", AWS_REGION="eu-central-1", AWS_PROFILE="p").returncode == 1
     assert env(AWS_REGION="eu-central-1", AWS_PROFILE="p").returncode == 0
@@ -109,10 +110,11 @@ def test_exit_codes_are_those_of_every_command() -> None:
     assert refused.stderr.startswith("aws-oidc-sidecar: --profile: ")
 
 
-# --- what it warns of is true ---
+# --- its warnings are true ---
 
 
-def test_with_web_identity_variables_boto3_goes_to_sts_and_never_asks(
+@pytest.mark.rule("SDK 6")
+def test_with_web_identity_variables_boto3_uses_sts_and_not_the_sidecar(
     fresh_world: World, kubelet: Kubelet, role_arn: str, sidecar: Sidecar, start: Callable[..., Done]
 ) -> None:
     done = start(*BOTO3, AWS_WEB_IDENTITY_TOKEN_FILE=str(kubelet.path), AWS_ROLE_ARN=role_arn)
@@ -123,7 +125,7 @@ def test_with_web_identity_variables_boto3_goes_to_sts_and_never_asks(
     assert asked(sidecar) == 0
 
 
-def test_with_half_of_them_boto3_ends_with_an_error(
+def test_with_one_web_identity_variable_boto3_fails(
     kubelet: Kubelet, sidecar: Sidecar, start: Callable[..., Done]
 ) -> None:
     done = start(*BOTO3, AWS_WEB_IDENTITY_TOKEN_FILE=str(kubelet.path))
@@ -142,8 +144,8 @@ def test_keys_in_the_environment_win(
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
-@pytest.mark.parametrize("value", ["of-somebody-else", ""])
-def test_a_profile_that_is_in_no_file_is_an_error(
+@pytest.mark.parametrize("value", ["of-another-program", ""])
+def test_an_unknown_profile_is_an_error(
     variable: str, value: str, sidecar: Sidecar, start: Callable[..., Done]
 ) -> None:
     done = start(*BOTO3, **{variable: value})
@@ -152,10 +154,11 @@ def test_a_profile_that_is_in_no_file_is_an_error(
     assert (done.returncode, asked(sidecar)) == (1, 0)
 
 
-def test_with_the_relative_uri_even_empty_boto3_asks_another_address(
+@pytest.mark.rule("SDK 2")
+def test_with_an_empty_relative_uri_boto3_connects_to_another_address(
     sidecar: Sidecar, start: Callable[..., Done]
 ) -> None:
-    # Tells where it would connect, and keeps it on this machine.
+    # Prints the address of each connection, and blocks connections to other machines.
     watched = (
         "import sys\n"
         "def stay(event, arguments):\n"
@@ -197,7 +200,7 @@ def test_keys_in_a_file_win(
 
 
 @pytest.mark.parametrize("variable", ["AWS_SHARED_CREDENTIALS_FILE", ""])
-def test_keys_at_home_win_unless_the_variable_leads_nowhere(
+def test_keys_at_home_win_unless_the_variable_is_dev_null(
     variable: str, keys: dict[str, str], sidecar: Sidecar, start: Callable[..., Done], tmp_path: Path
 ) -> None:
     file = tmp_path / "home" / ".aws" / "credentials"

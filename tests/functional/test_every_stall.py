@@ -1,4 +1,4 @@
-"""I10 with everything stuck at once: clients of both ports, every volume, and the log."""
+"""I10 with all of these blocked at once: clients of both ports, the volumes, and the log."""
 
 import fcntl
 import signal
@@ -11,26 +11,26 @@ from pathlib import Path
 from examples.local.kubelet import Kubelet
 from examples.local.world import World
 
-# The file work and the reads of the token hang once there is a set, as on a disk that has gone away.
+# Once there are credentials, file writes and reads of the token hang, as on a disk that does not respond.
 _STUCK = """
 import sys, time
-from sidecar.endpoint import process_files
-from sidecar.endpoint.state import StateFiles
+from sidecar.volumes import credentials_file
+from sidecar.volumes.saved_state import StateFiles
 from sidecar.tokens import watch
-StateFiles.save = process_files._replace = lambda *_: time.sleep(60)
-read = watch.read_token
+StateFiles.save = credentials_file._replace = lambda *_: time.sleep(60)
+read = watch.read_token_file
 reads = []
 def read_token(path):
     reads.append(path)
     return read(path) if len(reads) < 60 else time.sleep(60)
-watch.read_token = read_token
+watch.read_token_file = read_token
 from sidecar.__main__ import main
 sys.argv[1:] = ["run"]
 sys.exit(main())
 """
 
 
-def test_sigterm_ends_it_within_two_seconds_though_everything_is_stuck(
+def test_sigterm_ends_it_within_two_seconds_when_everything_is_blocked(
     fresh_world: World, role_arn: str, kubelet: Kubelet, tmp_path: Path
 ) -> None:
     for name in ("profiles/default", "state"):

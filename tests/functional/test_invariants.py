@@ -1,4 +1,4 @@
-"""The invariants by the real process: what it keeps, what it hides, how often it asks, how it ends."""
+"""The invariants with the real process: saved credentials, secrets, requests to AWS, shutdown."""
 
 import json
 import os
@@ -22,37 +22,41 @@ from examples.local.world import World
 Run = Callable[..., Sidecar]
 
 
-def renew(sidecar: Sidecar) -> None:
-    """Have it exchange now, due or not."""
+def refresh(sidecar: Sidecar) -> None:
+    """Make it exchange the token now."""
     sidecar.process.send_signal(signal.SIGHUP)
 
 
-# --- nothing is lost ---
+# --- credentials are not lost ---
 
 
-def test_a_failed_renewal_keeps_the_set_in_hand(fresh_world: World, run_sidecar: Run) -> None:
+@pytest.mark.rule("SDK 21", "Kubernetes D5")
+@pytest.mark.mutant("a failed refresh withdraws the credentials")
+def test_a_failed_refresh_keeps_the_credentials(fresh_world: World, run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     before = sidecar.get().body
     for number, fault in enumerate((FaultKind.DOWN, FaultKind.EMPTY_SECRET, FaultKind.GARBAGE), start=1):
         fresh_world.aws.faults.set(fault)
-        renew(sidecar)
+        refresh(sidecar)
         sidecar.wait_for("exchange_failed", count=number)
         answer = sidecar.get()
         assert (answer.status, answer.body) == (200, before)
         fresh_world.aws.faults.clear()
-        renew(sidecar)
-        sidecar.wait_for("credentials_renewed", count=number + 1)
+        refresh(sidecar)
+        sidecar.wait_for("credentials_refreshed", count=number + 1)
         before = sidecar.get().body
 
 
+@pytest.mark.rule("SDK 9")
+@pytest.mark.mutant("saved credentials are not loaded after a restart", "a restart creates a new auth token")
 def test_kill_9_with_sts_down_changes_nothing_for_the_application(
     fresh_world: World, run_sidecar: Run, tmp_path: Path
 ) -> None:
     state = tmp_path / "run" / "state"
     state.mkdir(parents=True, exist_ok=True)
     first = run_sidecar()
-    first.wait_for("credentials_renewed")
+    first.wait_for("credentials_refreshed")
     token, body = first.auth_token, first.get().body
     while not (state / "default.json").exists():
         first.wait(0.05)
@@ -66,38 +70,40 @@ def test_kill_9_with_sts_down_changes_nothing_for_the_application(
     assert second.admin("/startupz").status == 200
 
 
-def test_a_token_file_that_turns_bad_leaves_the_last_good_token_in_use(
+@pytest.mark.rule("Kubernetes D2")
+def test_an_invalid_token_file_leaves_the_last_valid_token_in_use(
     fresh_world: World, run_sidecar: Run, kubelet: Kubelet
 ) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     for number, how in enumerate(
         (Misbehaviour.EMPTY, Misbehaviour.TRUNCATED, Misbehaviour.DIRECTORY, Misbehaviour.MISSING), start=1
     ):
         kubelet.misbehave(how)
         sidecar.wait_for("token_unusable", count=number)
-        renew(sidecar)
-        sidecar.wait_for("credentials_renewed", count=number + 1)
+        refresh(sidecar)
+        sidecar.wait_for("credentials_refreshed", count=number + 1)
     assert len(fresh_world.aws.issued()) == 5
 
 
-# --- nothing gets out ---
+# --- secrets are not disclosed ---
 
 
 def process_texts(process_id: int) -> list[bytes]:
     return [Path(f"/proc/{process_id}/{name}").read_bytes() for name in ("cmdline", "environ")]
 
 
+@pytest.mark.rule("SDK 16", "SDK 25", "Kubernetes D6")
 def test_no_secret_is_in_logs_metrics_errors_or_the_process_list(
     fresh_world: World, run_sidecar: Run, kubelet: Kubelet
 ) -> None:
     sidecar = run_sidecar()  # at the level debug
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     served, auth_token, tokens = sidecar.get().json(), sidecar.auth_token, [kubelet.path.read_text()]
     seen = [sidecar.get(token=token).body for token in (None, "x" * 43, auth_token + "x")]
     seen += [sidecar.get("/elsewhere").body, sidecar.get(Origin="null").body]
     fresh_world.aws.faults.set(FaultKind.THROTTLE)
-    renew(sidecar)
+    refresh(sidecar)
     sidecar.wait_for("exchange_failed")
     fresh_world.aws.faults.set(FaultKind.SLOW, seconds=2.0)
     fresh_world.aws.faults.clear(FaultKind.THROTTLE)
@@ -107,20 +113,21 @@ def test_no_secret_is_in_logs_metrics_errors_or_the_process_list(
         sidecar.wait(0.01)
     for process_id in (sidecar.process.pid, *children):
         seen += process_texts(process_id)
-    sidecar.wait_for("credentials_renewed", count=2)
+    sidecar.wait_for("credentials_refreshed", count=2)
     seen += [sidecar.admin(path).body for path in ("/metrics", "/readyz", "/livez", "/startupz", "/v1/credentials")]
     served_again = sidecar.get().json()
     sidecar.terminate()
-    told = b"\n".join(seen) + "".join(sidecar.raw).encode()
+    texts = b"\n".join(seen) + "".join(sidecar.raw).encode()
     for secret in (
         auth_token,
         *(part for token in tokens for part in token.split(".")),
         *(answer[key] for answer in (served, served_again) for key in ("AccessKeyId", "SecretAccessKey", "Token")),
     ):
-        assert secret.encode() not in told
+        assert secret.encode() not in texts
 
 
-def test_no_core_file_is_ever_written(run_sidecar: Run) -> None:
+@pytest.mark.mutant("a core file may be written")
+def test_core_files_are_disabled(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
     sidecar.wait_for("started")
     (limit,) = [
@@ -131,10 +138,14 @@ def test_no_core_file_is_ever_written(run_sidecar: Run) -> None:
     assert limit.split()[4:6] == ["0", "0"]
 
 
-# --- it answers, whatever AWS does ---
+# --- it answers, independent of AWS ---
 
 
-def test_without_a_set_it_answers_within_a_second_is_alive_and_not_ready(fresh_world: World, run_sidecar: Run) -> None:
+@pytest.mark.rule("SDK 11", "SDK 24", "Kubernetes D6")
+@pytest.mark.mutant("a first request waits 5 s", "liveness depends on credentials", "ready without credentials")
+def test_without_credentials_it_answers_within_a_second_is_alive_and_not_ready(
+    fresh_world: World, run_sidecar: Run
+) -> None:
     fresh_world.aws.faults.set(FaultKind.SLOW, seconds=8.0)
     sidecar = run_sidecar()
     token = sidecar.auth_token
@@ -147,16 +158,17 @@ def test_without_a_set_it_answers_within_a_second_is_alive_and_not_ready(fresh_w
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(ask, range(3)))
     assert [status for status, _ in answers] == [503] * 3
-    # The quickest: the machine that runs the tests may be busy, and the wait of the daemon is 0.4 s for each.
+    # The minimum: the machine that runs the tests may be busy, and the daemon waits 0.4 s for each request.
     assert min(seconds for _, seconds in answers) < 1.0
     assert sidecar.admin("/livez").status == 200
     assert sidecar.admin("/readyz").status == 503
     assert sidecar.admin("/startupz").status == 503
 
 
-# --- AWS is asked once ---
+# --- AWS gets one request ---
 
 
+@pytest.mark.rule("SDK 18")
 def test_clients_however_many_make_no_call_to_sts(fresh_world: World, run_sidecar: Run) -> None:
     # Longer than the role allows: a refusal that is tried again after a minute at the earliest.
     sidecar = run_sidecar(duration="43200")
@@ -167,28 +179,33 @@ def test_clients_however_many_make_no_call_to_sts(fresh_world: World, run_sideca
     assert statuses == [503] * 64
     assert len(fresh_world.aws.calls()) == 1
     fresh_world.set_up_trust(max_session_seconds=43_200)
-    renew(sidecar)
-    sidecar.wait_for("credentials_renewed")
+    refresh(sidecar)
+    sidecar.wait_for("credentials_refreshed")
     with ThreadPoolExecutor(32) as pool:
         statuses = list(pool.map(lambda _: sidecar.get(token=token).status, range(256)))
     assert statuses == [200] * 256
     assert len(fresh_world.aws.calls()) == 2
 
 
-@pytest.mark.parametrize("fault", [FaultKind.THROTTLE, FaultKind.REFUSE_5XX, FaultKind.DOWN])
-def test_one_attempt_is_one_call_whatever_sts_answers(fresh_world: World, run_sidecar: Run, fault: FaultKind) -> None:
+@pytest.mark.rule("SDK 28")
+@pytest.mark.mutant("botocore retries by itself")
+@pytest.mark.parametrize("fault", [FaultKind.THROTTLE, FaultKind.SERVICE_UNAVAILABLE, FaultKind.DOWN])
+def test_one_attempt_is_one_request_for_each_answer_of_sts(
+    fresh_world: World, run_sidecar: Run, fault: FaultKind
+) -> None:
     fresh_world.aws.faults.set(fault)
     sidecar = run_sidecar()
     sidecar.wait_for("exchange_failed", count=2)
     fresh_world.aws.faults.clear()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     failed = [call for call in fresh_world.aws.calls() if call.outcome != "ok"]
     assert len(failed) == sidecar.count("exchange_failed")
 
 
+@pytest.mark.rule("SDK 10", "SDK 18")
 def test_a_hundred_requests_write_no_log_line(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     token = sidecar.auth_token
     before = len(sidecar.raw)
     for _ in range(100):
@@ -197,6 +214,7 @@ def test_a_hundred_requests_write_no_log_line(run_sidecar: Run) -> None:
     assert sidecar.raw[before:] == []
 
 
+@pytest.mark.mutant("the child process has the priority of the server")
 def test_the_child_yields_the_processor_to_the_server(fresh_world: World, run_sidecar: Run) -> None:
     fresh_world.aws.faults.set(FaultKind.SLOW, seconds=5.0)
     sidecar = run_sidecar()
@@ -209,13 +227,13 @@ def test_the_child_yields_the_processor_to_the_server(fresh_world: World, run_si
 
 
 def nice(pid: int) -> int:
-    # proc(5): it is the 19th field, and the second may hold spaces.
+    # proc(5): it is the 19th field, and the second can contain spaces.
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
 
 
-# --- how it ends ---
+# --- shutdown ---
 
-# Each import of this module takes for ever, as under a CPU quota that is used up.
+# The import of this module hangs, as with an exhausted CPU quota.
 _SLOW_IMPORT = """
 import sys, time
 slow = sys.argv[1]
@@ -231,20 +249,22 @@ sys.exit(main())
 """
 
 
-def test_a_renewal_asked_for_during_the_start_does_not_end_it(run_sidecar: Run) -> None:
+def test_sighup_during_the_start_does_not_end_it(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
     status = Path(f"/proc/{sidecar.process.pid}/status")
-    # From the moment that SIGTERM, the later of the two, has its handler (proc(5); bit 14).
+    # From the time when SIGTERM, the later of the two, has its handler (proc(5); bit 14).
     while not int(re.findall("SigCgt:\t([0-9a-f]+)", status.read_text())[0], 16) & 1 << 14:
         pass
-    while not sidecar.count("credentials_renewed"):
+    while not sidecar.count("credentials_refreshed"):
         sidecar.process.send_signal(signal.SIGHUP)
         sidecar.wait(0.01)
     assert sidecar.get().status == 200
 
 
+@pytest.mark.rule("Kubernetes D8")
+@pytest.mark.mutant("SIGTERM during imports is not handled")
 @pytest.mark.parametrize("module", ["sidecar.cli", "asyncio", "structlog", "watchdog.observers"])
-def test_sigterm_ends_it_during_imports_too(module: str) -> None:
+def test_sigterm_also_ends_it_during_imports(module: str) -> None:
     environment = {"PATH": os.environ["PATH"], "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/R"}
     with subprocess.Popen(
         [sys.executable, "-I", "-c", _SLOW_IMPORT, module], env=environment, stdout=subprocess.PIPE
@@ -260,9 +280,11 @@ def test_sigterm_ends_it_during_imports_too(module: str) -> None:
         assert time.monotonic() - began < 2.0  # noqa: TID251 - as above
 
 
+@pytest.mark.rule("Kubernetes D8")
+@pytest.mark.mutant("the end waits 5 s for clients with open requests")
 def test_sigterm_does_not_wait_for_clients_that_are_not_done(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     ports = (sidecar.port, sidecar.admin_port)
     stuck = [socket.create_connection(("127.0.0.1", port)) for port in ports for _ in range(8)]
     for connection in stuck:
@@ -275,9 +297,9 @@ def test_sigterm_does_not_wait_for_clients_that_are_not_done(run_sidecar: Run) -
     assert seconds < 2.0
 
 
-def test_the_last_answer_before_the_end_is_a_whole_one(run_sidecar: Run) -> None:
+def test_the_last_answer_before_the_end_is_complete(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     request = (
         f"GET /v1/credentials/default HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {sidecar.auth_token}\r\n\r\n"
     ).encode()

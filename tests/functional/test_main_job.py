@@ -1,4 +1,4 @@
-"""The main job with nothing replaced: a real process, real sockets, real swaps, real boto3, a strict AWS."""
+"""The main job without mocks: a real process, real sockets, real rotations, real boto3, a strict AWS."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def test_an_unchanged_application_reads_the_parameter_store(
 ) -> None:
     fresh_world.admin_client("ssm").put_parameter(Name="/demo/image-id", Value="ami-0abc", Type="String")
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     done = application(
         sidecar,
         "import boto3, json\n"
@@ -34,18 +34,22 @@ def test_an_unchanged_application_reads_the_parameter_store(
     assert value == "ami-0abc"
 
 
-def test_without_the_auth_token_the_same_application_gets_nothing(run_sidecar: Run, application: Application) -> None:
+@pytest.mark.rule("Kubernetes D7")
+def test_without_the_auth_token_the_same_application_gets_no_credentials(
+    run_sidecar: Run, application: Application
+) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     (sidecar.profile_directory / "auth-token").write_text("x" * 43)
     done = application(sidecar, "import boto3\nboto3.client('sts').get_caller_identity()\n")
     assert done.returncode != 0
     assert "CredentialRetrievalError" in done.stderr
 
 
-def test_the_answer_is_what_every_sdk_takes(fresh_world: World, run_sidecar: Run) -> None:
+@pytest.mark.rule("SDK 14", "SDK 15")
+def test_the_answer_has_the_fields_that_sdks_require(fresh_world: World, run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     answer = sidecar.get()
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     body = answer.json()
@@ -69,21 +73,21 @@ def test_it_listens_at_once_and_does_not_wait_for_sts(fresh_world: World, run_si
     assert sidecar.admin("/livez").status == 200
     assert sidecar.admin("/readyz").status == 503
     assert sidecar.admin("/startupz").status == 503
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     assert sidecar.get().status == 200
     assert sidecar.admin("/readyz").status == 200
     assert sidecar.admin("/startupz").status == 200
 
 
-def test_a_rotated_token_is_exchanged_and_the_old_set_served_until_then(
+def test_a_rotated_token_is_exchanged_and_the_previous_credentials_are_served_until_then(
     fresh_world: World, run_sidecar: Run, kubelet: Kubelet
 ) -> None:
-    # With a life of 60 s a rotation is left alone for one second after a success, not for a minute.
-    fresh_world.aws.grant_seconds = 60
+    # With a lifetime of 60 s a rotation is ignored for one second after a success, not for a minute.
+    fresh_world.aws.max_lifetime_seconds = 60
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     first = sidecar.get().json()["AccessKeyId"]
-    while sidecar.count("credentials_renewed") < 2:
+    while sidecar.count("credentials_refreshed") < 2:
         kubelet.rotate_now()
         sidecar.wait_for("token_read", count=kubelet.rotations)
         assert sidecar.get().status == 200
@@ -93,36 +97,35 @@ def test_a_rotated_token_is_exchanged_and_the_old_set_served_until_then(
     assert [key.access_key_id for key in fresh_world.aws.issued()] == [first, second]
 
 
-def test_a_second_swap_and_a_third_are_seen(run_sidecar: Run, kubelet: Kubelet) -> None:
+@pytest.mark.rule("Kubernetes D1")
+def test_three_rotations_are_detected(run_sidecar: Run, kubelet: Kubelet) -> None:
     sidecar = run_sidecar()
     for number in range(1, 4):
         sidecar.wait_for("token_read", count=number)
         kubelet.rotate_now()
     sidecar.wait_for("token_read", count=4)
-    assert sidecar.metric("token_watch_events") == 1
+    assert sidecar.metric("token_watch_active") == 1
 
 
-def test_the_token_of_another_service_account_is_refused_with_the_next_step(
-    fresh_world: World, run_sidecar: Run
-) -> None:
-    sidecar = run_sidecar({"AWS_ROLE_ARN": fresh_world.set_up_trust(role="NotForUs", service_account="somebody-else")})
+def test_the_token_of_another_service_account_is_denied_with_the_fix(fresh_world: World, run_sidecar: Run) -> None:
+    sidecar = run_sidecar({"AWS_ROLE_ARN": fresh_world.set_up_trust(role="NotForUs", service_account="another")})
     line = sidecar.wait_for("exchange_failed")
-    assert (line["class"], line["aws_code"]) == ("access_denied", "AccessDenied")
-    assert "trust policy" in line["next_step"]
+    assert (line["outcome"], line["aws_code"]) == ("access_denied", "AccessDenied")
+    assert "trust policy" in line["fix"]
     answer = sidecar.get()
     assert answer.status == 503
     assert "trust policy" in answer.json()["message"]
     assert sidecar.metric("sts_requests_total", outcome="access_denied") >= 1
 
 
-def test_sts_down_loses_nothing_and_its_return_is_noticed(
+def test_an_sts_outage_keeps_the_credentials_and_its_end_is_detected(
     fresh_world: World, run_sidecar: Run, kubelet: Kubelet, application: Application
 ) -> None:
     fresh_world.aws.faults.set(FaultKind.DOWN)
     sidecar = run_sidecar()
-    assert sidecar.wait_for("exchange_failed")["class"] == "unreachable"
+    assert sidecar.wait_for("exchange_failed")["outcome"] == "unreachable"
     fresh_world.aws.faults.clear()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     fresh_world.aws.faults.set(FaultKind.DOWN)
     kubelet.rotate_now()
     sidecar.wait_for("token_read", count=2)
@@ -134,15 +137,19 @@ def test_sts_down_loses_nothing_and_its_return_is_noticed(
     assert done.stdout == "200\n", done.stderr
 
 
+@pytest.mark.rule("Kubernetes D8")
+@pytest.mark.mutant("the daemon ignores SIGTERM")
 def test_sigterm_ends_it_cleanly_within_two_seconds(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     status, seconds = sidecar.terminate()
     assert status == 0
     assert seconds < 2.0
     assert [line["event"] for line in sidecar.lines][-2:] == ["stopping", "stopped"]
 
 
+@pytest.mark.rule("Kubernetes D8")
+@pytest.mark.mutant("the end waits for the child process")
 def test_sigterm_during_an_exchange_takes_the_child_along(fresh_world: World, run_sidecar: Run) -> None:
     fresh_world.aws.faults.set(FaultKind.SLOW, seconds=8.0)
     sidecar = run_sidecar()

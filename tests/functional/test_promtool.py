@@ -1,4 +1,4 @@
-"""What Prometheus's own tool says of a real scrape, and of the queries in the documents."""
+"""promtool checks a real scrape, and the queries in the documents."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def promtool(*arguments: str, text: str | None = None) -> str:
-    """Return what it says, which is nothing where all is well; in CI it must be there."""
+    """Return its output, which is empty without a finding; in CI it must be installed."""
     assert PROMTOOL is not None, "install promtool (Debian: prometheus)"
     done = subprocess.run([PROMTOOL, *arguments], input=text, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -30,7 +30,7 @@ def promtool(*arguments: str, text: str | None = None) -> str:
 
 def test_a_real_scrape_is_clean(run_sidecar: Callable[..., Sidecar]) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     assert sidecar.get().status == 200
     scrape = sidecar.admin("/metrics")
     assert scrape.status == 200

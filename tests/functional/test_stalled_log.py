@@ -1,4 +1,4 @@
-"""Nobody reads the log: a node whose log collector hangs must not take the credentials along."""
+"""No program reads the log: a log collector that hangs must not stop the credentials."""
 
 import fcntl
 import http.client
@@ -13,7 +13,7 @@ from examples.local.kubelet import Kubelet
 from examples.local.process import COMMAND
 
 
-def test_a_log_that_nobody_reads_stops_neither_answers_nor_sigterm(
+def test_a_log_without_a_reader_does_not_block_answers_or_sigterm(
     role_arn: str, kubelet: Kubelet, tmp_path: Path
 ) -> None:
     (tmp_path / "run" / "profiles" / "default").mkdir(parents=True)
@@ -32,12 +32,12 @@ def test_a_log_that_nobody_reads_stops_neither_answers_nor_sigterm(
     with subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4_096)
-        # Each rotation is a few lines; the pipe is full after a handful.
+        # Each rotation writes a few lines; the pipe is full after a few rotations.
         slowest = 0.0
         for _ in range(40):
             kubelet.rotate_now()
             time.sleep(0.05)
-            slowest = max(slowest, _ask(port))
+            slowest = max(slowest, _request(port))
         assert slowest < 1.0
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()  # noqa: TID251 - a measurement of real time
@@ -45,7 +45,7 @@ def test_a_log_that_nobody_reads_stops_neither_answers_nor_sigterm(
         assert time.monotonic() - began < 2.0  # noqa: TID251 - as above
 
 
-def _ask(port: int) -> float:
+def _request(port: int) -> float:
     """Return how long an answer took; 0 while the daemon is still starting."""
     began = time.monotonic()  # noqa: TID251 - a measurement of real time
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -10,15 +10,15 @@ __all__ = ("CORPUS", "TARGETS", "fuzz")
 CORPUS = Path(__file__).parent / "corpus"
 TARGETS = ("http", "jwt", "answers", "profiles", "state")
 
-# What is under test, and configparser, whose branches decide what a profiles file is.
+# The code under test, and configparser, which parses the profiles file.
 _WATCHED = ("sidecar", "configparser")
 
 
 def fuzz(name: str) -> None:
-    """Fuzz the target of this name until libFuzzer, which reads ``sys.argv``, has enough; does not return."""
-    # It comes from requirements/fuzz.txt, which only the fuzzing itself needs.
+    """Fuzz the target of this name until libFuzzer ends, by the options in ``sys.argv``; does not return."""
+    # It comes from requirements/fuzz.txt, which only the fuzzing needs.
     atheris: Any = importlib.import_module("atheris")
-    # What is watched must be imported under its eyes, and the script has imported it already.
+    # atheris instruments modules while they are imported, and the script has imported them already.
     for module in [one for one in sys.modules if one.partition(".")[0] in {*_WATCHED, "tests"}]:
         del sys.modules[module]
     with atheris.instrument_imports(include=list(_WATCHED)):

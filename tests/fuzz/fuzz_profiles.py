@@ -1,18 +1,18 @@
-"""The profiles file: profiles that keep their promises, or one error that gives away nothing of the file."""
+"""The profiles file: valid profiles, or one error without a value of the file."""
 
-from sidecar.endpoint.state import fingerprints
+from sidecar.credentials.fingerprint import fingerprints
 from tests.fuzz.engine import fuzz
-from tests.fuzz.promises import read_profiles
+from tests.fuzz.properties import read_profiles
 
 __all__ = ("check",)
 
 
 def check(data: bytes) -> None:
-    """Take ``data`` as a profiles file."""
+    """Use ``data`` as a profiles file."""
     profiles = read_profiles(data.decode("utf-8", "replace"))
     if profiles is not None:
-        marks = fingerprints({profile.name: profile for profile in profiles})
-        assert len(set(marks.values())) == len(profiles), "two profiles would share a kept set"
+        settings = fingerprints({profile.name: profile for profile in profiles})
+        assert len(set(settings.values())) == len(profiles), "two profiles would share saved credentials"
 
 
 if __name__ == "__main__":

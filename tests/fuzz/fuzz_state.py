@@ -1,4 +1,4 @@
-"""The kept set of a restart: a grant that lives no longer than it did, or nothing; never an error."""
+"""The saved state: a result whose lifetime did not become longer, or none; never an error."""
 
 import atexit
 import math
@@ -7,13 +7,12 @@ import tempfile
 from pathlib import Path
 
 from sidecar.credentials.timing import hold
-from sidecar.endpoint.state import StateFiles
+from sidecar.volumes.saved_state import StateFiles
 from tests.fuzz.engine import fuzz
 from tests.helpers.clock import FakeClock
 
-__all__ = ("FINGERPRINT", "check")
+__all__ = ("check",)
 
-FINGERPRINT = "fingerprint"
 CLOCK = FakeClock()
 ROUNDING_SECONDS = 1e-6
 DIRECTORY = Path(tempfile.mkdtemp(prefix="fuzz-state-"))
@@ -24,20 +23,21 @@ FILES = StateFiles(DIRECTORY)
 
 
 def check(data: bytes) -> None:
-    """Take ``data`` as the file that a daemon before us left."""
+    """Use ``data`` as the file that an earlier daemon wrote."""
     FILE.write_bytes(data)
     now = CLOCK.now()
-    assert FILES.load("default", "of other settings", now) is None or b"of other settings" in data
-    grant = FILES.load("default", FINGERPRINT, now)
-    if grant is None:
+    result = FILES.load("default", now)
+    if result is None:
         return
-    given, held = grant.credentials, hold(grant)
+    given, held = result.credentials, hold(result)
     texts = (given.access_key_id, given.secret_access_key, given.session_token)
+    assert type(result.settings) is str
+    assert result.settings != ""
     assert all(type(text) is str and text != "" for text in texts)
-    assert math.isfinite(grant.life_seconds)
-    assert held.remaining(now) <= grant.life_seconds + ROUNDING_SECONDS, "a restart made a life longer"
+    assert math.isfinite(result.lifetime_seconds)
+    assert held.remaining(now) <= result.lifetime_seconds + ROUNDING_SECONDS, "a restart made a lifetime longer"
     assert held.remaining(now) <= given.expires_at - now.wall
-    assert not any(text in repr(grant) for text in texts if len(text) >= 16), "a secret in repr"
+    assert not any(text in repr(result) for text in texts if len(text) >= 16), "a secret in repr"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Fuzzes every target: ``python tests/fuzz/run.py --seconds 60``.
 
-Exit status: 0 when no target found anything; 1 when one did, with the path of what reproduces it.
+Exit status: 0 if no target found a fault; 1 if one did, with the path of the input that reproduces it.
 """
 
 import argparse
@@ -10,15 +10,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.fuzz.engine import CORPUS, TARGETS
+from tests.helpers.long_report import report_about, report_case
 
 __all__ = ("main",)
 
 AT_A_TIME = 2
-# What starting, the last input and the report may take on top.
+# Additional time for the start, the last input and the report.
 GRACE_SECONDS = 60
 MAX_LENGTH = 2_048
 TAIL_LINES = 25
@@ -28,7 +30,7 @@ _RUNS = re.compile(r"number_of_executed_units:\s+(\d+)")
 
 
 class Outcome(NamedTuple):
-    """What came of one target."""
+    """The result of one target."""
 
     name: str
     status: int
@@ -38,11 +40,11 @@ class Outcome(NamedTuple):
     def line(self) -> str:
         """Return one line for a person."""
         counters = _COUNTERS.findall(self.text)
-        covered, features, kept = counters[-1] if counters else ("?", "?", "?")
+        covered, features, corpus = counters[-1] if counters else ("?", "?", "?")
         rate, runs = (pattern.search(self.text) for pattern in (_RATE, _RUNS))
         return (
             f"{self.name:10} {runs[1] if runs else '?':>10} runs {rate[1] if rate else '?':>8}/s  "
-            f"coverage {covered}, features {features}, corpus {kept}"
+            f"coverage {covered}, features {features}, corpus {corpus}"
         )
 
 
@@ -53,7 +55,7 @@ def _fuzz(name: str, seconds: int, work: Path) -> Outcome:
     command = [
         sys.executable, str(here / f"fuzz_{name}.py"), f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}",
         "-print_final_stats=1", f"-artifact_prefix={grown}/found-",
-        # What is new goes into the first directory; the seeds of the tree stay as they are.
+        # New inputs go into the first directory; the seeds in the repository do not change.
         str(grown), str(CORPUS / name),
     ]  # fmt: skip
     done = subprocess.run(
@@ -69,7 +71,7 @@ def _fuzz(name: str, seconds: int, work: Path) -> Outcome:
 
 
 def main() -> int:
-    """Fuzz them all; return the exit status."""
+    """Fuzz the targets; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
     parser.add_argument("targets", nargs="*", default=TARGETS, metavar="target", help=f"of {', '.join(TARGETS)}")
@@ -78,6 +80,10 @@ def main() -> int:
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         outcomes = list(pool.map(lambda name: _fuzz(name, arguments.seconds, work), arguments.targets))
     failed = [outcome for outcome in outcomes if outcome.status or outcome.found]
+    report_about(atheris=version("atheris"))
+    for outcome in outcomes:
+        result = "failed" if outcome in failed else "passed"
+        report_case(outcome.name, result, arguments.seconds, told=" ".join(outcome.line().split()))
     report = [outcome.line() for outcome in outcomes]
     for outcome in failed:
         report += ["", f"{outcome.name} failed with status {outcome.status}; its last lines:"]

@@ -1,4 +1,4 @@
-"""A client that speaks HTTP byte by byte, so that tests can be rude."""
+"""A client that sends HTTP byte by byte, so that tests can send malformed requests."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from sidecar.clock import Instant
 from sidecar.model import Held
-from tests.helpers.values import grant
+from tests.helpers.values import assume_role_result
 
 __all__ = ("Peer", "Reply", "held", "replies_in", "request", "run", "until")
 
 T = TypeVar("T")
-_PATIENCE_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
 _END = b"\r\n\r\n"
 
 
@@ -27,23 +27,23 @@ class Reply:
 
     @property
     def closes(self) -> bool:
-        """Whether it announces that the connection ends with it."""
+        """Whether it has `Connection: close`."""
         return self.headers.get("connection") == "close"
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run ``main`` on an event loop of its own; one that waits for ever fails the test."""
+    """Run ``main`` on a new event loop; if it does not end in time, the test fails."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             return await main
 
     return asyncio.run(bounded())
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Give the other side its turns until ``condition`` holds."""
-    while not condition():  # noqa: ASYNC110 - what is waited for is in the kernel as often as in us
+    """Let the event loop run until ``condition`` holds."""
+    while not condition():  # noqa: ASYNC110 - the condition can change in the kernel, without an event
         await asyncio.sleep(0.001)
 
 
@@ -56,7 +56,7 @@ def request(target: str = "/", *headers: str, method: str = "GET", version: str 
 
 
 def replies_in(data: bytes) -> list[Reply]:
-    """Return the responses that ``data`` consists of; none is to a HEAD."""
+    """Return the responses in ``data``; none may be for a HEAD."""
     replies = []
     while data:
         reply, data = _split(data)
@@ -92,12 +92,12 @@ class Peer:
         return cls(*await asyncio.open_connection(host, port))
 
     def send(self, *parts: bytes) -> None:
-        """Hand bytes to the kernel as it takes them."""
+        """Write bytes."""
         for part in parts:
             self._writer.write(part)
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent."""
+        """Close the sending side."""
         self._writer.write_eof()
 
     async def reply(self, *, to_head: bool = False) -> Reply:
@@ -125,7 +125,7 @@ class Peer:
             await self._writer.wait_closed()
 
 
-def held(number: int = 1, *, now: Instant, life: float = 3_600.0) -> Held:
-    """Return a set that may be served for ``life`` less 30 s."""
-    made = grant(number, life=life, wall=now.wall, mono=now.mono)
-    return Held(made, now.wall + life - 30, now.mono + life - 30)
+def held(number: int = 1, *, now: Instant, lifetime: float = 3_600.0) -> Held:
+    """Return credentials that may be served for ``lifetime`` less 30 s."""
+    made = assume_role_result(number, lifetime=lifetime, wall=now.wall, mono=now.mono)
+    return Held(made, now.wall + lifetime - 30, now.mono + lifetime - 30)

@@ -1,4 +1,4 @@
-"""A server on loopback that does as it is told, whatever HTTP says."""
+"""A server on loopback that does what a test wants, also against HTTP."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ __all__ = ("Peer",)
 
 
 class Peer:
-    """Listens, keeps each request's head, and does with the connection what it was told."""
+    """Listens, saves the head of each request, and calls ``act`` with the connection."""
 
     def __init__(self, act: Callable[[socket.socket], None]) -> None:
         self._act = act
@@ -27,7 +27,7 @@ class Peer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        # A shim that has seen enough hangs up on whoever is still talking.
+        # A shim that has read enough closes the connection while the server still writes.
         with connection, suppress(ConnectionError):
             head = b""
             while not head.endswith(b"\r\n\r\n"):

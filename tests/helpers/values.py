@@ -1,12 +1,12 @@
-"""Values that many tests need: tokens, credentials, grants; each with secrets that a test can look for."""
+"""Values that many tests need: tokens, credentials, results; each with secrets that a test can search for."""
 
 import base64
 import json
 from typing import Any
 
-from sidecar.model import Credentials, Grant, Profile, Token
+from sidecar.model import AssumeRoleResult, Credentials, Profile, Token
 
-__all__ = ("ROLE_ARN", "credentials", "grant", "jwt_bytes", "profile", "token")
+__all__ = ("ROLE_ARN", "assume_role_result", "credentials", "jwt_bytes", "profile", "token")
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/KubernetesParameterStoreRole"
 CLAIMS: dict[str, Any] = {
@@ -24,7 +24,7 @@ def _part(value: object) -> str:
 
 
 def jwt_bytes(signature: str = "c2lnbmF0dXJl", header: object = None, /, **claims: Any) -> bytes:  # noqa: ANN401
-    """Return a JWT with these claims over the usual ones; a claim of ``...`` is left out."""
+    """Return a JWT with the usual claims, changed by these; a claim of ``...`` is left out."""
     merged = {name: value for name, value in (CLAIMS | claims).items() if value is not ...}
     return f"{_part({'alg': 'RS256', 'kid': 'k1'} if header is None else header)}.{_part(merged)}.{signature}".encode()
 
@@ -45,7 +45,7 @@ def token(raw: str = "head.payload.signature", expires_at: float = 1_800_003_600
 
 
 def credentials(number: int = 1, expires_at: int = 1_800_003_600) -> Credentials:
-    """Return a set; sets with different numbers are different."""
+    """Return credentials; they differ if the numbers differ."""
     return Credentials(
         access_key_id=f"ASIAEXAMPLE{number:09d}",
         secret_access_key=f"secret-access-key-{number:022d}",
@@ -56,13 +56,15 @@ def credentials(number: int = 1, expires_at: int = 1_800_003_600) -> Credentials
     )
 
 
-def grant(number: int = 1, *, life: float = 3_600.0, wall: float = 1_800_000_000.0, mono: float = 1_000.0) -> Grant:
-    """Return a grant that was asked for at ``wall`` and ``mono``."""
-    return Grant(credentials(number, int(wall + life)), life, mono)
+def assume_role_result(
+    number: int = 1, *, lifetime: float = 3_600.0, wall: float = 1_800_000_000.0, mono: float = 1_000.0
+) -> AssumeRoleResult:
+    """Return the result of a request that was sent at ``wall`` and ``mono``."""
+    return AssumeRoleResult(credentials(number, int(wall + lifetime)), lifetime, mono)
 
 
 def profile(name: str = "default") -> Profile:
-    """Return a profile with everything usual."""
+    """Return a profile with the usual settings."""
     return Profile(
         name=name,
         role_arn=ROLE_ARN,

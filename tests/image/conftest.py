@@ -1,4 +1,4 @@
-"""The image, built once, and a way to run it."""
+"""The image, built once in a session, and fixtures that run it."""
 
 import os
 import shutil
@@ -20,17 +20,17 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests here the minutes that the first of them needs for the build."""
+    """Set a timeout for the tests here that is long enough for the build in the first of them."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(600))
 
 
 def build(tree: Path, output: Path) -> None:
-    """Build the image from a tree, Debian and PyPI, and nothing that an earlier build has left."""
+    """Build the image from a tree, Debian and PyPI, without the layers of an earlier build."""
     with tempfile.TemporaryDirectory(prefix="aws-oidc-sidecar-storage-") as storage:
         settings = Path(storage, "storage.conf")
-        # The kind of storage that works on this machine, at a place of its own.
+        # The storage driver that works on this machine, with its own directory.
         info = ["buildah", "info", "--format={{.store.GraphDriverName}}"]
         driver = subprocess.run(info, check=True, capture_output=True, text=True).stdout.strip()
         settings.write_text(
@@ -46,7 +46,7 @@ def build(tree: Path, output: Path) -> None:
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the image is built from, as it was when the first test asked for it."""
+    """A copy of the files that the image is built from, made once in a session."""
     path = tmp_path_factory.mktemp("tree")
     for name in ("Dockerfile", ".dockerignore", "LICENSE"):
         shutil.copy(ROOT / name, path)
@@ -57,25 +57,24 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def archive_path(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image's archive; that of IMAGE_ARCHIVE, where one was built or published before."""
-    if "IMAGE_ARCHIVE" in os.environ:
-        return Path(os.environ["IMAGE_ARCHIVE"])
-    path = tmp_path_factory.mktemp("image") / "image.tar"
-    build(tree, path)
+    """The image's archive: IMAGE_ARCHIVE if it is set; built if the file does not exist."""
+    path = Path(os.environ.get("IMAGE_ARCHIVE") or tmp_path_factory.mktemp("image") / "image.tar")
+    if not path.exists():
+        build(tree, path)
     return path
 
 
 @pytest.fixture(scope="session")
 def archive(archive_path: Path) -> Archive:
-    """What is in it."""
+    """The parsed archive."""
     return Archive(archive_path)
 
 
 @pytest.fixture(scope="session")
 def rootfs(archive_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its files, unpacked."""
+    """The image's files, unpacked."""
     path = tmp_path_factory.mktemp("rootfs")
-    # mkdtemp's 0700 would keep the image's user out of its own root.
+    # mkdtemp makes it 0700, and the image's user must be able to read its root.
     path.chmod(0o755)
     unpack(archive_path, path)
     return path
@@ -83,7 +82,7 @@ def rootfs(archive_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def engine(archive: Archive, rootfs: Path, tmp_path: Path) -> Iterator[Engine]:
-    """Runs containers of it, and ends them."""
+    """Runs containers of the image, and ends them."""
     made = Engine(archive, rootfs, tmp_path)
     yield made
     made.close()
@@ -91,5 +90,5 @@ def engine(archive: Archive, rootfs: Path, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def archive_config(archive: Archive) -> dict[str, object]:
-    """What the image says of how it wants to be run."""
+    """The `config` of the image: user, entry point, variables and labels."""
     return dict(archive.config["config"])

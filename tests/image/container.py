@@ -1,6 +1,6 @@
-"""Containers of the image as restricted Pod Security asks for them, by runc.
+"""Containers of the image with the settings of Pod Security "restricted", run by runc.
 
-No capability and no way to gain one, the default seccomp profile, a read-only root, namespaces of its own.
+No capabilities, no_new_privs, the default seccomp profile, a read-only root, and separate namespaces.
 """
 
 import itertools
@@ -17,14 +17,14 @@ from tests.image.seccomp import default_profile
 
 __all__ = ("Engine", "unpack")
 
-# What a container of containerd has; the paths too, which tell of the machine or change it.
+# The mounts of containerd's containers; below, the paths that they cannot read or change.
 _MOUNTS = (
     {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
     {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755"]},
     {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
 )
 _MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware")
-# A tmpfs: what a kubelet makes a memory volume of, and mounts into the container.
+# A tmpfs, as the kubelet uses for memory volumes.
 _MEMORY = Path("/dev/shm")
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -59,19 +59,19 @@ class Engine:
         """Return the command that runs a container in the foreground; its last word is the container's name.
 
         Args:
-            arguments: after the image's entry point, or all of the command.
-            user: user and group id; those of the image unless given.
-            environment: in addition to the image's.
-            mounts: folders or files of this machine, where they are to be seen, and ``ro`` or ``rw``.
-            volumes: where memory volumes are, that anybody may write, as a kubelet makes them.
-            entrypoint: whether the image's comes first.
-            own_network: with a loopback interface and nothing else; otherwise this machine's.
+            arguments: the arguments of the image's entry point, or the complete command.
+            user: user and group id; those of the image by default.
+            environment: variables in addition to the image's.
+            mounts: a folder or file of this machine, its path in the container, and ``ro`` or ``rw``.
+            volumes: paths of memory volumes that all users can write, as the kubelet makes them.
+            entrypoint: whether the image's entry point comes first.
+            own_network: a network with only a loopback interface; False uses this machine's network.
         """
         name = f"aws-oidc-sidecar-test-{self._scratch.name}-{next(self._numbers)}"
         self._names.append(name)
         uid, gid = user or tuple(map(int, self._configured["User"].split(":")))
         environment = dict(entry.split("=", 1) for entry in self._configured["Env"]) | dict(environment or {})
-        kinds = ["pid", "ipc", "uts", "mount", *(["network"] if own_network else [])]
+        namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if own_network else [])]
         configuration = {
             "ociVersion": "1.0.2",
             "hostname": "pod",
@@ -90,7 +90,7 @@ class Engine:
                 *(_bind(self._volume(name, path), path, "rw") for path in volumes),
             ],
             "linux": {
-                "namespaces": [{"type": kind} for kind in kinds],
+                "namespaces": [{"type": namespace} for namespace in namespaces],
                 "maskedPaths": _MASKED,
                 "readonlyPaths": _READ_ONLY,
                 "seccomp": default_profile(),
@@ -104,11 +104,11 @@ class Engine:
         return ["runc", "run", "--bundle", str(bundle), name]
 
     def run(self, arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
-        """Run a container to its end; options as of ``command``."""
+        """Run a container to its end; options are those of ``command``."""
         return _finish(self.command(arguments, **options))
 
     def python(self, code: str, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
-        """Run code by the image's interpreter; options as of ``command``."""
+        """Run code with the image's interpreter; options are those of ``command``."""
         return self.run(["/usr/bin/python3", "-I", "-c", code], entrypoint=False, **options)
 
     def execute(self, name: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -116,7 +116,7 @@ class Engine:
         return _finish(["runc", "exec", name, *arguments])
 
     def close(self) -> None:
-        """End whatever still runs."""
+        """End the containers that still run."""
         for name in self._names:
             subprocess.run(["runc", "delete", "--force", name], check=True, capture_output=True)
             shutil.rmtree(_MEMORY / name, ignore_errors=True)
@@ -129,7 +129,7 @@ class Engine:
 
 
 def unpack(archive_path: Path, rootfs: Path) -> None:
-    """Unpack an image's layers, owners and all."""
+    """Unpack an image's layers, with the owners of the files."""
     with tarfile.open(archive_path) as outer:
         manifest = outer.extractfile("manifest.json")
         assert manifest is not None

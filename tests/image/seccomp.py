@@ -7,7 +7,7 @@ from typing import Any, Final
 
 __all__ = ("default_profile",)
 
-# Debian's golang-github-containers-common has it; it is Docker's, which containerd's follows.
+# From Debian's golang-github-containers-common; it is Docker's profile, which containerd's follows.
 _PROFILE: Final = Path("/usr/share/containers/seccomp.json")
 _ARCHITECTURES: Final = {
     "x86_64": ("amd64", ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
@@ -22,7 +22,7 @@ def default_profile() -> dict[str, Any]:
     rules = [
         {key: rule[key] for key in ("names", "action", "args", "errnoRet") if rule.get(key) is not None}
         for rule in profile["syscalls"]
-        # A rule for a capability is not for us; one for where a capability is missing is.
+        # Without rules that need a capability; rules for containers without a capability are included.
         if not rule.get("includes", {}).get("caps")
         and name in rule.get("includes", {}).get("arches", [name])
         and name not in rule.get("excludes", {}).get("arches", [])

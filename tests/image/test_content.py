@@ -1,4 +1,4 @@
-"""What is in the image: everything that an import can ask for, nothing else, and each file with an owner."""
+"""The content of the image: the modules that imports need, no other files, and an owner for each file."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.image.container import Engine
 ROOT = Path(__file__).parent.parent.parent
 MANIFEST = tomllib.loads((ROOT / "image/manifest.toml").read_text())
 MODULES = ROOT / "image/modules.txt"
-HEADER = "# Every module in the image that is not ours, and the nearest one that imports it. A test keeps it true.\n"
+HEADER = "# Every module in the image outside the program, and the nearest one that imports it. A test checks it.\n"
 ELF = b"\x7fELF"
 
 
@@ -36,23 +36,23 @@ def walked(engine: Engine) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_every_import_leads_to_a_module_that_can_be_imported(walked: dict[str, Any]) -> None:
+def test_each_import_finds_a_module_that_can_be_imported(walked: dict[str, Any]) -> None:
     assert walked["unresolved"] == []
     assert walked["failed"] == {}
 
 
-def test_every_module_is_imported_by_another(walked: dict[str, Any], files: dict[str, File]) -> None:
-    there = {path for path in files if path.endswith((".py", ".so")) and "/python3" in path}
-    # By the real path: what a package's folder is a link to would count twice.
-    assert there - set(walked["files"]) == set()
+def test_each_module_is_imported_by_another(walked: dict[str, Any], files: dict[str, File]) -> None:
+    present = {path for path in files if path.endswith((".py", ".so")) and "/python3" in path}
+    # By the real path, because the files of a folder that is a link would count twice.
+    assert present - set(walked["files"]) == set()
 
 
-def test_nothing_is_left_out_for_no_reason(walked: dict[str, Any]) -> None:
+def test_each_left_out_module_is_imported_and_has_a_reason(walked: dict[str, Any]) -> None:
     assert set(MANIFEST["left_out"]) - set(walked["cut"]) == set()
     assert [name for group in MANIFEST.values() for name, reason in group.items() if not reason] == []
 
 
-def test_the_list_of_modules_is_the_one_that_was_agreed_to(walked: dict[str, Any], tmp_path: Path) -> None:
+def test_the_modules_are_those_of_modules_txt(walked: dict[str, Any], tmp_path: Path) -> None:
     others = {name: by for name, by in walked["modules"].items() if name.partition(".")[0] != "sidecar"}
     text = HEADER + "".join(f"{name} {by or '(manifest.toml)'}\n" for name, by in sorted(others.items()))
     (tmp_path / "modules.txt").write_text(text)
@@ -63,7 +63,7 @@ def test_each_module_is_compiled(files: dict[str, File]) -> None:
     sources = {path for path in files if path.endswith(".py") and "/python3" in path}
     compiled = {path for path in files if path.endswith(".pyc")}
     assert {re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-313.pyc", path) for path in sources} == compiled
-    # PEP 552: the flag is 1, a hash that is never compared.
+    # PEP 552: the flags 1 mean an unchecked hash.
     assert {files[path].content[4:8] for path in compiled} == {b"\x01\0\0\0"}
 
 
@@ -76,13 +76,13 @@ def test_each_library_is_needed_by_a_compiled_file(engine: Engine, files: dict[s
     assert done.returncode == 0, done.stderr
     needed = {Path(word).name for word in done.stdout.split() if word.startswith("/")}
     by_name = {Path(path).name for path in MANIFEST["system"]}
-    there = {Path(path).name for path in files if ".so." in path or path.endswith(".so.1")}
+    present = {Path(path).name for path in files if ".so." in path or path.endswith(".so.1")}
     links = {Path(files[path].info.linkname).name for path in files if files[path].info.issym()}
-    assert there - needed - by_name - links == set()
-    assert needed - there == set()
+    assert present - needed - by_name - links == set()
+    assert needed - present == set()
 
 
-def test_every_other_file_is_named_in_the_manifest(archive: Archive, files: dict[str, File]) -> None:
+def test_each_other_file_is_in_the_manifest(archive: Archive, files: dict[str, File]) -> None:
     multiarch = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[archive.config["architecture"]]
     named = {path.replace("MULTIARCH", multiarch) for path in (*MANIFEST["system"], *MANIFEST["made_files"])}
 
@@ -104,7 +104,7 @@ def test_every_other_file_is_named_in_the_manifest(archive: Archive, files: dict
     assert [path for path in MANIFEST["made_files"] if path not in files] == []
 
 
-def test_links_lead_somewhere(files: dict[str, File], rootfs: Path) -> None:
+def test_the_targets_of_links_exist(files: dict[str, File], rootfs: Path) -> None:
     for path, file in files.items():
         if file.info.issym():
             target = Path(file.info.linkname)
@@ -112,30 +112,30 @@ def test_links_lead_somewhere(files: dict[str, File], rootfs: Path) -> None:
             assert inside.exists(), path
 
 
-def test_there_is_no_shell_no_pip_and_no_package_manager(files: dict[str, File]) -> None:
+def test_there_is_no_shell_pip_or_package_manager(files: dict[str, File]) -> None:
     programs = {path for path, file in files.items() if "/bin/" in path or "/sbin/" in path}
     assert programs == {"/usr/bin/aws-oidc-sidecar", "/usr/bin/python3", "/usr/bin/python3.13"}
     assert [path for path in files if re.search(r"/(pip|ensurepip|setuptools|apt|busybox)/|/dpkg$", path)] == []
 
 
-def test_nothing_can_be_changed_by_its_user_or_raises_rights(archive: Archive) -> None:
+def test_files_are_owned_by_root_not_writable_by_others_and_not_setuid(archive: Archive) -> None:
     for file in archive.files():
         assert (file.info.uid, file.info.gid) == (0, 0), file.path
         assert file.info.issym() or file.info.mode & 0o7777 in {0o644, 0o755}, file.path
         assert file.info.mtime == 0, file.path
 
 
-def test_only_its_user_has_a_name(files: dict[str, File]) -> None:
-    assert files["/etc/passwd"].content == b"aws-oidc-sidecar:x:9841:9841::/:/nonexistent\n"
-    assert files["/etc/group"].content == b"aws-oidc-sidecar:x:9841:\n"
+def test_passwd_and_group_have_only_the_images_user(files: dict[str, File]) -> None:
+    assert files["/etc/passwd"].content == b"aws-oidc-sidecar:x:19841:19841::/:/nonexistent\n"
+    assert files["/etc/group"].content == b"aws-oidc-sidecar:x:19841:\n"
 
 
-def test_the_shim_is_the_program_s_own(files: dict[str, File]) -> None:
+def test_the_shim_is_the_file_of_the_checkout(files: dict[str, File]) -> None:
     assert files["/opt/aws-oidc-sidecar/shim.py"].content == (ROOT / "sidecar/shim.py").read_bytes()
 
 
-def test_how_it_wants_to_be_run(archive_config: dict[str, Any]) -> None:
-    assert archive_config["User"] == "9841:9841"
+def test_user_entry_point_command_and_labels(archive_config: dict[str, Any]) -> None:
+    assert archive_config["User"] == "19841:19841"
     assert archive_config["Entrypoint"] == ["/usr/bin/aws-oidc-sidecar"]
     assert archive_config["Cmd"] == ["run"]
     assert archive_config["Env"] == ["PATH=/usr/bin"]
@@ -144,16 +144,16 @@ def test_how_it_wants_to_be_run(archive_config: dict[str, Any]) -> None:
     assert f"ARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_nothing_tells_of_the_machine_that_built_it(archive: Archive) -> None:
+def test_no_file_names_the_package_mirror_of_the_build_machine(archive: Archive) -> None:
     uris = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE)"], check=True, capture_output=True, text=True
     ).stdout.split()
     hosts = {re.sub(r"^\w+://([^/]+).*", r"\1", uri) for uri in uris}
-    assert hosts, "apt of this machine knows no mirror"
+    assert hosts, "apt of this machine has no mirror"
     texts = [json.dumps(archive.config), *(file.content.decode("latin-1") for file in archive.files())]
     assert [host for host in hosts if any(host in text for text in texts)] == []
 
 
-def test_it_takes_at_most_20_mb(archive: Archive) -> None:
+def test_the_packed_image_is_at_most_20_mb(archive: Archive) -> None:
     assert sum(size.packed for size in archive.layer_sizes()) < 20e6
     assert measure(archive)

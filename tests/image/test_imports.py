@@ -1,4 +1,4 @@
-"""The walk over imports, on programs of a few lines."""
+"""The walk over imports, with programs of a few lines."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def walk(folder: Path, *left_out: str, program: str, **sources: str) -> Closure:
     return closure(Tree([folder], {"made.up"}, left_out), ["program"])
 
 
-def test_it_follows_every_way_to_import(tmp_path: Path) -> None:
+def test_it_follows_each_form_of_import(tmp_path: Path) -> None:
     found = walk(
         tmp_path,
         program="import a\nfrom package import b\nimport importlib\n",
@@ -29,7 +29,7 @@ def test_it_follows_every_way_to_import(tmp_path: Path) -> None:
         e="import sys, made.up\n",
         importlib="",
         made="",
-        nobodys="",
+        unused="",
     )
     assert found.unresolved == []
     assert found.modules == {
@@ -49,10 +49,10 @@ def test_it_follows_every_way_to_import(tmp_path: Path) -> None:
         "try:\n    import there\nexcept ImportError:\n    import gone",
     ],
 )
-def test_an_import_that_leads_nowhere_is_told(tmp_path: Path, text: str) -> None:
-    (told,) = walk(tmp_path, program=text, there="").unresolved
-    assert told.startswith("program:")
-    assert told.endswith(": gone")
+def test_an_import_of_a_missing_module_is_reported(tmp_path: Path, text: str) -> None:
+    (unresolved,) = walk(tmp_path, program=text, there="").unresolved
+    assert unresolved.startswith("program:")
+    assert unresolved.endswith(": gone")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_import_that_leads_nowhere_is_told(tmp_path: Path, text: str) -> None
         "if __name__ == '__main__':\n    import gone",
     ],
 )
-def test_one_that_its_importer_does_without_is_not(tmp_path: Path, text: str) -> None:
+def test_an_optional_import_of_a_missing_module_is_not_reported(tmp_path: Path, text: str) -> None:
     found = walk(tmp_path, program=text, typing="")
     assert found.unresolved == []
     assert "gone" not in found.modules
@@ -82,7 +82,9 @@ def test_one_that_its_importer_does_without_is_not(tmp_path: Path, text: str) ->
         ("try:\n    import big\nexcept ImportError:\n    pass", []),
     ],
 )
-def test_what_is_left_out_must_not_be_needed_at_the_top(tmp_path: Path, text: str, unresolved: list[str]) -> None:
+def test_a_left_out_module_must_not_be_imported_at_the_top_of_a_module(
+    tmp_path: Path, text: str, unresolved: list[str]
+) -> None:
     found = walk(tmp_path, "big", program=text, big_="", big_part="", os="")
     assert found.unresolved == unresolved
     assert found.cut == {"big"}

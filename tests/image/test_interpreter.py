@@ -1,4 +1,4 @@
-"""What Python needs of a system and finds in the image, or does without."""
+"""The parts of the system that Python needs: they are in the image, or Python works without them."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 
 from tests.image.container import Engine
 
-USERS = pytest.mark.parametrize("user", [(9841, 9841), (1_000_660_000, 0)], ids=["own", "assigned"])
+USERS = pytest.mark.parametrize("user", [(19841, 19841), (1_000_660_000, 0)], ids=["own", "assigned"])
 
 
-def test_both_ssl_and_botocore_find_the_one_trust_store(engine: Engine) -> None:
+def test_ssl_and_botocore_use_the_same_trust_store(engine: Engine) -> None:
     done = engine.python(
         "import ssl, botocore.httpsession as http\n"
         "plain = ssl.create_default_context()\n"
@@ -23,7 +23,7 @@ def test_both_ssl_and_botocore_find_the_one_trust_store(engine: Engine) -> None:
     assert same == "True"
 
 
-def test_no_certificate_of_the_building_machine_is_trusted(rootfs: Path) -> None:
+def test_no_certificate_of_the_build_machine_is_trusted(rootfs: Path) -> None:
     bundle = (rootfs / "etc/ssl/certs/ca-certificates.crt").read_text()
     added = [path.read_text().strip() for path in Path("/usr/local/share/ca-certificates").rglob("*.crt")]
     assert not [text for text in added if text in bundle]
@@ -41,14 +41,14 @@ def test_a_home_is_not_needed(engine: Engine, user: tuple[int, int]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_names_come_from_the_hosts_file_that_a_kubelet_writes(engine: Engine, tmp_path: Path) -> None:
+def test_names_are_resolved_from_the_hosts_file_of_the_kubelet(engine: Engine, tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.9 sts.test\n")
     code = "import socket; print(socket.getaddrinfo('sts.test', 443, type=socket.SOCK_STREAM)[0][4])"
     assert engine.python(code, mounts=[(hosts, "/etc/hosts", "ro")]).stdout == "('127.0.0.9', 443)\n"
 
 
-def test_names_come_from_the_name_server_that_a_kubelet_writes(engine: Engine, tmp_path: Path) -> None:
+def test_names_are_resolved_with_the_resolv_conf_of_the_kubelet(engine: Engine, tmp_path: Path) -> None:
     resolver = tmp_path / "resolv.conf"
     resolver.write_text("search default.svc.cluster.local svc.cluster.local\nnameserver 127.0.0.1\noptions ndots:5\n")
     done = engine.python(
@@ -71,13 +71,13 @@ def test_names_come_from_the_name_server_that_a_kubelet_writes(engine: Engine, t
     assert done.stdout == "('127.0.0.9', 443)\n", done.stderr
 
 
-def test_a_name_that_nobody_knows_is_an_error_of_python(engine: Engine) -> None:
+def test_an_unknown_name_raises_gaierror(engine: Engine) -> None:
     done = engine.python("import socket; socket.getaddrinfo('sts.eu-central-1.amazonaws.com', 443)")
     assert "socket.gaierror" in done.stderr
 
 
-def test_a_thread_that_outlives_main_ends_quietly(engine: Engine) -> None:
-    # glibc ends such a thread by libgcc_s, which it opens by name; without it the process aborts.
+def test_a_thread_that_runs_at_the_end_of_main_ends_without_an_error(engine: Engine) -> None:
+    # glibc ends such a thread with libgcc_s, which it opens by name; without libgcc_s the process aborts.
     code = (
         "import threading, time\n"
         "def spin():\n"
@@ -90,7 +90,7 @@ def test_a_thread_that_outlives_main_ends_quietly(engine: Engine) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_c_imports_by_name_is_there(engine: Engine) -> None:
+def test_modules_that_c_code_imports_by_name_exist(engine: Engine) -> None:
     done = engine.python(
         "import datetime, time, json\n"
         "datetime.datetime.strptime('2026-01-01', '%Y-%m-%d'); time.strptime('12', '%H')\n"
@@ -100,8 +100,8 @@ def test_what_c_imports_by_name_is_there(engine: Engine) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_standard_library_is_compiled_as_it_is_read(engine: Engine) -> None:
-    # -v names each module's origin; a source that had to be compiled would cost a probe its milliseconds.
+def test_the_standard_library_is_read_from_compiled_files(engine: Engine) -> None:
+    # -v prints the origin of each module; compiling a source would make each probe slower by milliseconds.
     command = ["/usr/bin/python3", "-I", "-v", "-m", "sidecar", "run", "--check-config"]
     done = engine.run(command, entrypoint=False, environment={"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/x"})
     assert "# code object from '/usr/lib/python3.13/__pycache__/argparse.cpython-313.pyc'" in done.stderr
@@ -109,7 +109,7 @@ def test_the_standard_library_is_compiled_as_it_is_read(engine: Engine) -> None:
     assert "# wrote" not in done.stderr
 
 
-def test_iam_and_sts_can_be_asked(engine: Engine) -> None:
+def test_boto3_has_the_clients_of_iam_and_sts(engine: Engine) -> None:
     done = engine.python(
         "import boto3, json\n"
         "session = boto3.session.Session('a', 'b', region_name='eu-central-1')\n"

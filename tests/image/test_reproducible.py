@@ -1,4 +1,4 @@
-"""Two builds of one tree are one image."""
+"""Two builds of one tree give the same image."""
 
 from pathlib import Path
 

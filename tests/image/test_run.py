@@ -1,4 +1,4 @@
-"""The commands and the daemon in the image, as its own user and as one that OpenShift assigns."""
+"""The commands and the daemon in the image, with its user and with a user id that OpenShift assigns."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from sidecar import __version__
 from tests.helpers.values import jwt_bytes
 from tests.image.container import Engine
 
-USERS = pytest.mark.parametrize("user", [(9841, 9841), (1_000_660_000, 0)], ids=["own", "assigned"])
+USERS = pytest.mark.parametrize("user", [(19841, 19841), (1_000_660_000, 0)], ids=["own", "assigned"])
 Start = Callable[[tuple[int, int]], "Daemon"]
 RUN = "/var/run/aws-oidc-sidecar"
 ASK = (
@@ -26,7 +26,7 @@ ASK = (
 
 
 class Daemon:
-    """The daemon in a container with a token of nobody and an STS that is not there."""
+    """The daemon in a container, with a made-up token and an unreachable STS."""
 
     def __init__(self, engine: Engine, folder: Path, user: tuple[int, int]) -> None:
         (folder / "token").write_bytes(jwt_bytes(exp=4_000_000_000))
@@ -56,7 +56,7 @@ class Daemon:
         raise AssertionError("".join(seen))
 
     def ask(self, port: int, path: str) -> str:
-        """Return the first line of an answer, asked for inside."""
+        """Send a request in the container, and return the status line of the response."""
         done = self._engine.execute(self.name, ["/usr/bin/python3", "-I", "-c", ASK, str(port), path])
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -79,13 +79,13 @@ def start(engine: Engine, tmp_path: Path) -> Iterator[Start]:
 
 
 @USERS
-def test_version(engine: Engine, user: tuple[int, int]) -> None:
+def test_version_prints_the_version(engine: Engine, user: tuple[int, int]) -> None:
     done = engine.run(["--version"], user=user)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"aws-oidc-sidecar {__version__}\n", "")
 
 
 @USERS
-def test_check_config(engine: Engine, user: tuple[int, int]) -> None:
+def test_check_config_prints_the_settings(engine: Engine, user: tuple[int, int]) -> None:
     environment = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/reader", "AWS_REGION": "eu-central-1"}
     done = engine.run(["run", "--check-config"], user=user, environment=environment)
     assert (done.returncode, done.stderr) == (0, "")
@@ -93,15 +93,15 @@ def test_check_config(engine: Engine, user: tuple[int, int]) -> None:
 
 
 @USERS
-def test_check_without_a_daemon(engine: Engine, user: tuple[int, int]) -> None:
+def test_check_without_a_daemon_has_exit_code_3(engine: Engine, user: tuple[int, int]) -> None:
     assert engine.run(["check"], user=user).returncode == 3
 
 
-def test_env(engine: Engine) -> None:
+def test_env_prints_the_variables(engine: Engine) -> None:
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:9841/v1/credentials" in engine.run(["env"]).stdout
 
 
-def test_run_is_what_it_does_unless_told_otherwise(engine: Engine, archive_config: dict[str, object]) -> None:
+def test_the_default_command_is_run(engine: Engine, archive_config: dict[str, object]) -> None:
     command = archive_config["Cmd"]
     assert isinstance(command, list)
     done = engine.run(command)
@@ -110,7 +110,7 @@ def test_run_is_what_it_does_unless_told_otherwise(engine: Engine, archive_confi
 
 
 @USERS
-def test_the_daemon_lives_serves_and_says_why_it_holds_nothing(
+def test_the_daemon_is_alive_and_reports_the_failed_exchange(
     engine: Engine, start: Start, user: tuple[int, int]
 ) -> None:
     began = time.monotonic()  # noqa: TID251 - a measurement of real time
@@ -118,7 +118,7 @@ def test_the_daemon_lives_serves_and_says_why_it_holds_nothing(
     daemon.line("started")
     failed = daemon.line("exchange_failed")
     assert time.monotonic() - began < 10  # noqa: TID251 - as above
-    assert (failed["class"], failed["aws_code"]) == ("unreachable", "EndpointConnectionError")
+    assert (failed["outcome"], failed["aws_code"]) == ("unreachable", "EndpointConnectionError")
     assert daemon.ask(9842, "/livez") == "HTTP/1.1 200 OK"
     assert daemon.ask(9842, "/readyz").startswith("HTTP/1.1 503")
     assert daemon.ask(9842, "/metrics") == "HTTP/1.1 200 OK"
@@ -131,16 +131,16 @@ def test_the_daemon_lives_serves_and_says_why_it_holds_nothing(
 
 
 @USERS
-def test_a_rotation_is_heard_of_at_once(engine: Engine, start: Start, user: tuple[int, int]) -> None:
+def test_inotify_works_in_the_image(engine: Engine, start: Start, user: tuple[int, int]) -> None:
     daemon = start(user)
     daemon.line("started")
-    asks = ASK.replace("c.makefile('rb').readline()", "c.makefile('rb').read()")
-    command = ["/usr/bin/python3", "-I", "-c", asks, "9842", "/metrics"]
-    assert "aws_oidc_sidecar_token_watch_events 1.0" in engine.execute(daemon.name, command).stdout
+    script = ASK.replace("c.makefile('rb').readline()", "c.makefile('rb').read()")
+    command = ["/usr/bin/python3", "-I", "-c", script, "9842", "/metrics"]
+    assert "aws_oidc_sidecar_token_watch_active 1.0" in engine.execute(daemon.name, command).stdout
 
 
 @USERS
-def test_as_process_1_it_ends_on_sigterm(start: Start, user: tuple[int, int]) -> None:
+def test_as_process_1_the_daemon_ends_on_sigterm(start: Start, user: tuple[int, int]) -> None:
     daemon = start(user)
     daemon.line("started")
     began = time.monotonic()  # noqa: TID251 - as above
@@ -171,7 +171,7 @@ def test_an_init_container_copies_the_shim(engine: Engine, tmp_path: Path) -> No
     assert (shared / "shim.py").read_bytes() == Path("sidecar/shim.py").read_bytes()
 
 
-def test_direct_reads_a_token_and_finds_no_sts(engine: Engine, tmp_path: Path) -> None:
+def test_direct_reads_a_token_and_reports_an_unreachable_sts(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(jwt_bytes(exp=4_000_000_000))
     arguments = ["--role-arn=arn:aws:iam::123456789012:role/reader", "--token-file=/token", "--region=eu-central-1"]
     done = engine.run(["credential-process", "--direct", *arguments], mounts=[(tmp_path / "token", "/token", "ro")])

@@ -1,4 +1,4 @@
-"""The bill of materials, against the files of the image and the lock."""
+"""The bill of materials, compared with the files of the image and with the lock."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def document(archive_path: Path, tmp_path: Path) -> dict[str, Any]:
     return dict(json.loads(write(archive_path, tmp_path / "sbom.json")))
 
 
-def test_every_file_belongs_to_a_component_or_is_ours(archive: Archive) -> None:
+def test_each_file_belongs_to_a_component_or_to_the_image_build(archive: Archive) -> None:
     owned = {path for _, files in components(archive) for path in files}
     records = r"/var/lib/dpkg/status\.d/[^/]+|/usr/share/doc/[^/]+/copyright"
     for file in archive.files():
@@ -43,12 +43,12 @@ def test_every_file_belongs_to_a_component_or_is_ours(archive: Archive) -> None:
         ), file.path
 
 
-def test_every_file_that_a_component_lists_is_there(archive: Archive) -> None:
-    there = {file.path for file in archive.files()}
-    assert [path for _, files in components(archive) for path in files if path not in there] == []
+def test_each_file_of_a_component_exists(archive: Archive) -> None:
+    present = {file.path for file in archive.files()}
+    assert [path for _, files in components(archive) for path in files if path not in present] == []
 
 
-def test_every_package_of_the_lock_is_a_component(document: dict[str, Any]) -> None:
+def test_each_package_of_the_lock_is_a_component(document: dict[str, Any]) -> None:
     lock = (ROOT / "requirements/runtime.txt").read_text()
     locked = {f"pkg:pypi/{name}@{version}" for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE)}
     assert {component["purl"] for component in document["components"] if "pkg:pypi" in component["purl"]} == locked
@@ -62,7 +62,7 @@ def test_debian_packages_have_version_source_and_release(document: dict[str, Any
     assert {"libc6", "libssl3t64", "libpython3.13-stdlib", "ca-certificates", "zlib1g"} <= names
 
 
-def test_it_names_the_program(document: dict[str, Any]) -> None:
+def test_it_has_the_name_version_and_license_of_the_program(document: dict[str, Any]) -> None:
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     own = document["metadata"]["component"]
     assert (own["name"], own["version"], own["licenses"]) == (
@@ -70,11 +70,11 @@ def test_it_names_the_program(document: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def test_it_is_the_same_each_time(archive_path: Path, tmp_path: Path) -> None:
+def test_it_is_reproducible(archive_path: Path, tmp_path: Path) -> None:
     assert write(archive_path, tmp_path / "first.json") == write(archive_path, tmp_path / "second.json")
 
 
-def test_what_is_no_archive_is_code_2(tmp_path: Path) -> None:
+def test_a_missing_archive_is_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "image.sbom", str(tmp_path / "none.tar")],
         check=False, cwd=ROOT, capture_output=True, text=True,

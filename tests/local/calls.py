@@ -1,4 +1,4 @@
-"""Raw calls to the local AWS: what is on the wire, without a client's interpretation."""
+"""Raw calls to the local AWS, so that tests see the bytes of each response."""
 
 import contextlib
 import http.client
@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from examples.local.records import KeySet
+from examples.local.records import AccessKey
 from examples.local.world import World
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
@@ -67,7 +67,7 @@ def query(world: World, parameters: Mapping[str, str]) -> Answer:
 
 
 def web_identity(world: World, token: str, **overrides: str | None) -> Answer:
-    """Ask for the set of the usual role; None as an override leaves a parameter out."""
+    """Request credentials of the default role; the value None as an override leaves a parameter out."""
     parameters = {
         "Action": "AssumeRoleWithWebIdentity",
         "Version": "2011-06-15",
@@ -81,7 +81,7 @@ def web_identity(world: World, token: str, **overrides: str | None) -> Answer:
 
 def signed_headers(
     world: World,
-    keys: KeySet,
+    keys: AccessKey,
     body: bytes,
     *,
     service: str = "sts",
@@ -93,32 +93,32 @@ def signed_headers(
     return {name: str(value) for name, value in request.headers.items()}
 
 
-def signed(world: World, keys: KeySet, parameters: Mapping[str, str], *, service: str = "sts") -> Answer:
+def signed(world: World, keys: AccessKey, parameters: Mapping[str, str], *, service: str = "sts") -> Answer:
     """Send a signed request of the query protocol."""
     body = urlencode(parameters).encode()
     return send(world, body, signed_headers(world, keys, body, service=service))
 
 
-def get_parameter(world: World, keys: KeySet, body: bytes = b'{"Name": "/demo/image"}') -> Answer:
+def get_parameter(world: World, keys: AccessKey, body: bytes = b'{"Name": "/demo/image"}') -> Answer:
     """Send a signed request of the JSON protocol."""
     extra = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AmazonSSM.GetParameter"}
     return send(world, body, signed_headers(world, keys, body, service="ssm", headers=extra))
 
 
-def issued(world: World) -> KeySet:
-    """Set trust up, exchange a token, and return the set as AWS knows it."""
+def issued(world: World) -> AccessKey:
+    """Set up trust, exchange a token, and return the issued credentials as AWS stores them."""
     world.set_up_trust()
     answer = web_identity(world, world.issuer.mint())
     assert answer.status == 200, answer.text
     return world.aws.issued()[-1]
 
 
-def session(keys: KeySet) -> boto3.Session:
+def session(keys: AccessKey) -> boto3.Session:
     return boto3.Session(keys.access_key_id, keys.secret_access_key, keys.session_token, region_name="eu-central-1")
 
 
 @contextlib.contextmanager
-def refused(code: str) -> Iterator[None]:
+def aws_error(code: str) -> Iterator[None]:
     """Expect boto3 to raise a ClientError with this code."""
     with pytest.raises(ClientError) as caught:
         yield

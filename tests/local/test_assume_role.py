@@ -1,10 +1,10 @@
-"""sts:AssumeRole with an issued set: role chaining."""
+"""sts:AssumeRole with issued credentials: role chaining."""
 
 import json
 
 import pytest
 
-from examples.local.records import KeySet
+from examples.local.records import AccessKey
 from examples.local.world import World
 from tests.local.calls import IDENTITY, ROLE_ARN, ROLE_NAME, Answer, get_parameter, issued, signed
 
@@ -22,12 +22,12 @@ def _next_role(world: World, *, action: str = "sts:AssumeRole", **statement: obj
     )
 
 
-def _assume(world: World, keys: KeySet, **parameters: str) -> Answer:
+def _assume(world: World, keys: AccessKey, **parameters: str) -> Answer:
     named = {"RoleArn": _NEXT, "RoleSessionName": "second", **parameters}
     return signed(world, keys, {"Action": "AssumeRole", "Version": "2011-06-15", **named})
 
 
-def _may_assume(world: World, effect: str) -> None:
+def _put_assume_policy(world: World, effect: str) -> None:
     statement = {"Effect": effect, "Action": "sts:AssumeRole", "Resource": _NEXT}
     world.admin_client("iam").put_role_policy(
         RoleName=ROLE_NAME,
@@ -36,7 +36,7 @@ def _may_assume(world: World, effect: str) -> None:
     )
 
 
-def test_a_chained_set_stands_for_the_second_role_and_has_its_permissions(fresh_world: World) -> None:
+def test_chained_credentials_belong_to_the_second_role_and_have_its_permissions(fresh_world: World) -> None:
     world = fresh_world
     first = issued(world)
     _next_role(world)
@@ -52,14 +52,15 @@ def test_a_chained_set_stands_for_the_second_role_and_has_its_permissions(fresh_
     "principal",
     [ROLE_ARN, "arn:aws:sts::123456789012:assumed-role/KubernetesParameterStoreRole/test-session"],
 )
-def test_a_trust_policy_that_names_the_caller_is_enough(fresh_world: World, principal: str) -> None:
+def test_a_trust_policy_that_names_the_caller_allows_it(fresh_world: World, principal: str) -> None:
     first = issued(fresh_world)
     _next_role(fresh_world, Principal={"AWS": principal})
     assert _assume(fresh_world, first).status == 200
 
 
-def test_a_trust_policy_that_names_another_role_refuses(fresh_world: World) -> None:
+def test_a_trust_policy_that_names_another_role_denies(fresh_world: World) -> None:
     first = issued(fresh_world)
+    fresh_world.set_up_trust(role=ROLE_NAME + "2")
     _next_role(fresh_world, Principal={"AWS": ROLE_ARN + "2"})
     answer = _assume(fresh_world, first)
     assert (answer.status, answer.code) == (403, "AccessDenied")
@@ -73,18 +74,18 @@ def test_a_trust_policy_that_names_the_account_needs_a_permission_as_well(fresh_
     first = issued(fresh_world)
     _next_role(fresh_world, Principal={"AWS": principal})
     assert _assume(fresh_world, first).code == "AccessDenied"
-    _may_assume(fresh_world, "Allow")
+    _put_assume_policy(fresh_world, "Allow")
     assert _assume(fresh_world, first).status == 200
 
 
-def test_an_explicit_deny_of_the_callers_own_wins_over_the_trust_policy(fresh_world: World) -> None:
+def test_an_explicit_deny_in_the_callers_policy_overrides_the_trust_policy(fresh_world: World) -> None:
     first = issued(fresh_world)
     _next_role(fresh_world)
-    _may_assume(fresh_world, "Deny")
+    _put_assume_policy(fresh_world, "Deny")
     assert _assume(fresh_world, first).code == "AccessDenied"
 
 
-def test_an_external_id_that_is_demanded_must_be_given(fresh_world: World) -> None:
+def test_an_external_id_in_the_trust_policy_is_required(fresh_world: World) -> None:
     first = issued(fresh_world)
     _next_role(fresh_world, Condition={"StringEquals": {"sts:ExternalId": "tenant-7"}})
     assert _assume(fresh_world, first).code == "AccessDenied"
@@ -92,7 +93,7 @@ def test_an_external_id_that_is_demanded_must_be_given(fresh_world: World) -> No
     assert _assume(fresh_world, first, ExternalId="tenant-7").status == 200
 
 
-def test_a_chained_session_is_capped_at_an_hour_whatever_the_role_allows(fresh_world: World) -> None:
+def test_a_chained_session_lasts_at_most_an_hour(fresh_world: World) -> None:
     first = issued(fresh_world)
     _next_role(fresh_world)
     assert _assume(fresh_world, first, DurationSeconds="3600").status == 200
@@ -101,12 +102,12 @@ def test_a_chained_session_is_capped_at_an_hour_whatever_the_role_allows(fresh_w
     assert "role chaining" in answer.text
 
 
-def test_the_administrator_is_not_chaining(fresh_world: World) -> None:
+def test_the_limit_of_role_chaining_does_not_apply_to_the_administrator(fresh_world: World) -> None:
     _next_role(fresh_world, Principal={"AWS": _ROOT})
     assert _assume(fresh_world, fresh_world.aws.admin, DurationSeconds="43200").status == 200
 
 
-def test_session_tags_need_the_trust_policy_to_allow_them(fresh_world: World) -> None:
+def test_session_tags_must_be_allowed_by_the_trust_policy(fresh_world: World) -> None:
     first = issued(fresh_world)
     tags = {"Tags.member.1.Key": "pod", "Tags.member.1.Value": "aws-test"}
     _next_role(fresh_world)
@@ -126,7 +127,7 @@ def test_session_tags_need_the_trust_policy_to_allow_them(fresh_world: World) ->
     assert _assume(fresh_world, first, **tags).status == 200
 
 
-def test_parameters_are_checked_as_for_a_web_identity(fresh_world: World) -> None:
+def test_parameters_are_checked_as_in_assume_role_with_web_identity(fresh_world: World) -> None:
     first = issued(fresh_world)
     assert _assume(fresh_world, first, RoleSessionName="a").code == "ValidationError"
     assert _assume(fresh_world, first, RoleArn="arn:aws:iam::123456789012:user/x").code == "ValidationError"

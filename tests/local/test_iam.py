@@ -1,9 +1,9 @@
-"""What IAM accepts as a provider, and how long its changes take to reach STS."""
+"""The limits of OIDC providers in IAM, and the propagation of IAM changes to STS."""
 
 import pytest
 
 from examples.local.world import World
-from tests.local.calls import get_parameter, issued, refused, web_identity
+from tests.local.calls import aws_error, get_parameter, issued, web_identity
 
 _ARN = "arn:aws:iam::123456789012:oidc-provider/issuer.test"
 _PRINT = "0" * 40
@@ -24,24 +24,24 @@ _PRINT = "0" * 40
         "https://issuer.test/" + "a" * 256,
     ],
 )
-def test_a_provider_url_that_iam_does_not_take_is_refused(fresh_world: World, url: str) -> None:
-    with refused("InvalidInput"):
+def test_an_invalid_provider_url_is_rejected(fresh_world: World, url: str) -> None:
+    with aws_error("InvalidInput"):
         fresh_world.admin_client("iam").create_open_id_connect_provider(Url=url, ClientIDList=["a"])
 
 
 @pytest.mark.parametrize("thumbprints", [[_PRINT] * 6, ["g" * 40]])
-def test_thumbprints_that_iam_does_not_take_are_refused(fresh_world: World, thumbprints: list[str]) -> None:
+def test_invalid_thumbprints_are_rejected(fresh_world: World, thumbprints: list[str]) -> None:
     iam = fresh_world.admin_client("iam")
-    with refused("InvalidInput"):
+    with aws_error("InvalidInput"):
         iam.create_open_id_connect_provider(Url="https://issuer.test", ThumbprintList=thumbprints)
     iam.create_open_id_connect_provider(Url="https://issuer.test", ThumbprintList=[_PRINT] * 5)
-    with refused("InvalidInput"):
+    with aws_error("InvalidInput"):
         iam.update_open_id_connect_provider_thumbprint(OpenIDConnectProviderArn=_ARN, ThumbprintList=thumbprints)
 
 
-def test_more_than_a_hundred_client_ids_are_refused(fresh_world: World) -> None:
+def test_more_than_a_hundred_client_ids_are_rejected(fresh_world: World) -> None:
     iam = fresh_world.admin_client("iam")
-    with refused("LimitExceeded"):
+    with aws_error("LimitExceeded"):
         iam.create_open_id_connect_provider(Url="https://issuer.test", ClientIDList=[f"client-{i}" for i in range(101)])
     iam.create_open_id_connect_provider(Url="https://issuer.test", ClientIDList=[f"client-{i}" for i in range(100)])
 
@@ -58,7 +58,7 @@ def test_a_client_id_can_be_added_and_removed(fresh_world: World) -> None:
     assert provider["ClientIDList"] == ["sts.amazonaws.com"]
 
 
-def test_a_trailing_slash_makes_another_provider_which_the_token_does_not_name(fresh_world: World) -> None:
+def test_a_provider_url_with_a_trailing_slash_does_not_match_an_issuer_without_it(fresh_world: World) -> None:
     world = fresh_world
     world.admin_client("iam").create_open_id_connect_provider(
         Url="https://issuer.test/", ClientIDList=["sts.amazonaws.com"]
@@ -66,7 +66,7 @@ def test_a_trailing_slash_makes_another_provider_which_the_token_does_not_name(f
     assert web_identity(world, world.issuer.mint()).code == "InvalidIdentityToken"
 
 
-def test_a_change_reaches_sts_only_after_its_propagation(fresh_world: World) -> None:
+def test_a_change_takes_effect_in_sts_after_its_propagation(fresh_world: World) -> None:
     world = fresh_world
     world.aws.propagation_seconds = 10
     world.set_up_trust()
@@ -77,7 +77,7 @@ def test_a_change_reaches_sts_only_after_its_propagation(fresh_world: World) -> 
     assert web_identity(world, world.issuer.mint()).status == 200
 
 
-def test_the_old_trust_policy_holds_until_the_new_one_has_arrived(fresh_world: World) -> None:
+def test_the_old_trust_policy_is_in_effect_until_the_new_one_has_propagated(fresh_world: World) -> None:
     world = fresh_world
     world.set_up_trust()
     world.aws.propagation_seconds = 15
@@ -89,7 +89,7 @@ def test_the_old_trust_policy_holds_until_the_new_one_has_arrived(fresh_world: W
     assert web_identity(world, world.issuer.mint(service_account="other")).status == 200
 
 
-def test_a_change_without_delay_never_overtakes_one_with_delay(fresh_world: World) -> None:
+def test_a_change_without_delay_takes_effect_after_earlier_delayed_changes(fresh_world: World) -> None:
     world = fresh_world
     world.aws.propagation_seconds = 5
     world.set_up_trust()
@@ -100,7 +100,7 @@ def test_a_change_without_delay_never_overtakes_one_with_delay(fresh_world: Worl
     assert web_identity(world, world.issuer.mint(service_account="other")).status == 200
 
 
-def test_permissions_propagate_as_well(fresh_world: World) -> None:
+def test_permission_changes_propagate_with_the_same_delay(fresh_world: World) -> None:
     world = fresh_world
     keys = issued(world)
     world.aws.propagation_seconds = 10
@@ -112,21 +112,21 @@ def test_permissions_propagate_as_well(fresh_world: World) -> None:
     assert get_parameter(world, keys).code == "AccessDeniedException"
 
 
-def test_a_deleted_provider_is_gone(fresh_world: World) -> None:
+def test_a_token_of_a_deleted_provider_is_rejected(fresh_world: World) -> None:
     world = fresh_world
     world.set_up_trust()
     world.admin_client("iam").delete_open_id_connect_provider(OpenIDConnectProviderArn=_ARN)
     assert web_identity(world, world.issuer.mint()).code == "InvalidIdentityToken"
 
 
-def test_a_client_id_of_no_length_is_refused(fresh_world: World) -> None:
-    with refused("InvalidInput"):
+def test_a_client_id_over_255_characters_is_rejected(fresh_world: World) -> None:
+    with aws_error("InvalidInput"):
         fresh_world.admin_client("iam").create_open_id_connect_provider(
             Url="https://issuer.test", ClientIDList=["a" * 256]
         )
 
 
-def test_setting_trust_up_twice_changes_nothing(fresh_world: World) -> None:
+def test_set_up_trust_is_idempotent(fresh_world: World) -> None:
     iam = fresh_world.admin_client("iam")
     arns = set()
     documents = []

@@ -1,4 +1,4 @@
-"""The issuer: its documents, its tokens, its misbehaviour."""
+"""The issuer: its documents, its tokens and its faults."""
 
 import contextlib
 import hashlib
@@ -47,7 +47,7 @@ def _get(issuer: Issuer, path: str, **headers: str) -> tuple[int, dict[str, str]
         return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
 
 
-def test_the_discovery_document_is_the_api_servers(issuer: Issuer) -> None:
+def test_the_discovery_document_is_that_of_an_api_server(issuer: Issuer) -> None:
     status, headers, body = _get(issuer, DISCOVERY_PATH)
     assert status == 200
     assert headers["content-type"] == "application/json"
@@ -61,7 +61,7 @@ def test_the_discovery_document_is_the_api_servers(issuer: Issuer) -> None:
     }
 
 
-def test_the_key_set_has_its_own_content_type_and_public_members_alone(issuer: Issuer) -> None:
+def test_the_key_set_has_its_own_content_type_and_only_public_members(issuer: Issuer) -> None:
     status, headers, body = _get(issuer, JWKS_PATH)
     assert status == 200
     assert headers["content-type"] == "application/jwk-set+json"
@@ -71,13 +71,13 @@ def test_the_key_set_has_its_own_content_type_and_public_members_alone(issuer: I
     assert (key["use"], key["kty"], key["alg"], key["kid"]) == ("sig", "RSA", "RS256", issuer.kids[0])
 
 
-def test_the_key_set_is_given_to_nobody_who_accepts_plain_json_alone(issuer: Issuer) -> None:
+def test_a_request_for_the_key_set_that_accepts_only_application_json_gets_406(issuer: Issuer) -> None:
     assert _get(issuer, JWKS_PATH, Accept="application/json")[0] == 406
     assert _get(issuer, JWKS_PATH, Accept="application/json, */*")[0] == 200
     assert _get(issuer, JWKS_PATH, Accept="application/jwk-set+json")[0] == 200
 
 
-def test_every_other_path_is_not_found(issuer: Issuer) -> None:
+def test_other_paths_are_not_found(issuer: Issuer) -> None:
     assert _get(issuer, "/api")[0] == 404
     assert _get(issuer, JWKS_PATH + "/")[0] == 404
 
@@ -88,7 +88,7 @@ def test_a_key_is_identified_by_the_hash_of_its_public_key(issuer: Issuer) -> No
     assert issuer.kids == (base64url(hashlib.sha256(public).digest()),)
 
 
-def test_a_token_has_every_claim_of_a_pod_token(issuer: Issuer) -> None:
+def test_a_token_has_the_claims_of_a_pod_token(issuer: Issuer) -> None:
     token = issuer.mint(namespace="shop", service_account="reader", pod="shop-0", node="node-7")
     head, payload, _ = token.split(".")
     assert decode_segment(head) == {"alg": "RS256", "kid": issuer.kids[0]}
@@ -112,11 +112,11 @@ def test_a_token_has_every_claim_of_a_pod_token(issuer: Issuer) -> None:
     }
 
 
-def test_each_token_has_an_identifier_of_its_own(issuer: Issuer) -> None:
+def test_two_tokens_of_the_same_moment_differ(issuer: Issuer) -> None:
     assert issuer.mint() != issuer.mint()
 
 
-def test_life_and_time_of_issue_can_be_chosen(issuer: Issuer) -> None:
+def test_lifetime_and_time_of_issue_are_arguments(issuer: Issuer) -> None:
     claims = decode_segment(issuer.mint(lifetime_seconds=600, now=1000).split(".")[1])
     assert (claims["iat"], claims["nbf"], claims["exp"]) == (1000, 1000, 1600)
 
@@ -128,17 +128,17 @@ def _verify(issuer: Issuer, token: str) -> None:
     jwt.decode(token, keys[kid], audience="sts.amazonaws.com", options=options)  # type: ignore[arg-type]
 
 
-def test_a_token_verifies_against_the_published_keys_and_a_spoiled_one_does_not(issuer: Issuer) -> None:
+def test_a_token_verifies_against_the_published_keys_and_a_tampered_token_does_not(issuer: Issuer) -> None:
     token = issuer.mint()
     _verify(issuer, token)
-    for spoiled in (tamper_signature(token), tamper_payload(token, sub="system:serviceaccount:default:admin")):
+    for tampered in (tamper_signature(token), tamper_payload(token, sub="system:serviceaccount:default:admin")):
         with pytest.raises(jwt.InvalidSignatureError):
-            _verify(issuer, spoiled)
+            _verify(issuer, tampered)
     with pytest.raises(KeyError):
         _verify(issuer, issuer.sign_with_unknown_key({"aud": "sts.amazonaws.com"}))
 
 
-def test_a_rotated_key_signs_at_once_while_both_are_published(issuer: Issuer) -> None:
+def test_a_rotated_key_signs_at_once_and_both_keys_are_published(issuer: Issuer) -> None:
     old = issuer.mint()
     kid = issuer.rotate_key()
     new = issuer.mint()
@@ -152,7 +152,7 @@ def test_a_rotated_key_signs_at_once_while_both_are_published(issuer: Issuer) ->
         _verify(issuer, old)
 
 
-def test_a_stale_key_set_is_the_one_of_the_moment_it_became_stale(issuer: Issuer) -> None:
+def test_a_stale_key_set_is_that_of_the_moment_when_it_became_stale(issuer: Issuer) -> None:
     old = issuer.mint()
     issuer.stale_jwks = True
     issuer.rotate_key()
@@ -164,7 +164,7 @@ def test_a_stale_key_set_is_the_one_of_the_moment_it_became_stale(issuer: Issuer
     _verify(issuer, issuer.mint())
 
 
-def test_an_ec_key_is_published_as_such(issuer: Issuer) -> None:
+def test_an_ec_key_is_published_with_its_curve_and_algorithm(issuer: Issuer) -> None:
     issuer.rotate_key("ES256")
     assert json.loads(_get(issuer, JWKS_PATH)[2])["keys"][1]["crv"] == "P-256"
     assert json.loads(_get(issuer, DISCOVERY_PATH)[2])["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
@@ -172,7 +172,7 @@ def test_an_ec_key_is_published_as_such(issuer: Issuer) -> None:
     issuer.rotate_key()
 
 
-def test_down_closes_connections_without_an_answer(issuer: Issuer) -> None:
+def test_down_closes_connections_without_a_response(issuer: Issuer) -> None:
     issuer.down = True
     with pytest.raises((OSError, HTTPException)):
         _get(issuer, DISCOVERY_PATH)
@@ -180,21 +180,21 @@ def test_down_closes_connections_without_an_answer(issuer: Issuer) -> None:
     assert _get(issuer, DISCOVERY_PATH)[0] == 200
 
 
-def test_a_slow_issuer_answers_late(issuer: Issuer) -> None:
+def test_delay_seconds_delays_the_response(issuer: Issuer) -> None:
     issuer.delay_seconds = 0.2
     started = time.perf_counter()
     _get(issuer, DISCOVERY_PATH)
     assert time.perf_counter() - started >= 0.2
 
 
-def test_the_chain_is_leaf_and_ca_or_the_leaf_alone(issuer: Issuer) -> None:
+def test_the_chain_is_leaf_and_ca_or_only_the_leaf(issuer: Issuer) -> None:
     leaf, authority = issuer.thumbprints
     assert authority == issuer.authority.thumbprint
     issuer.leaf_only = True
     assert list(issuer.thumbprints) == [leaf]
 
 
-def test_a_stopped_issuer_answers_nowhere() -> None:
+def test_an_issuer_that_does_not_run_has_no_address() -> None:
     issuer = Issuer()
     assert issuer.connect_to == {}
 

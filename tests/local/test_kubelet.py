@@ -1,4 +1,4 @@
-"""The projected volume's layout and events, and when the kubelet rotates."""
+"""The projected volume's layout and file events, and the time of the kubelet's rotation."""
 
 import os
 import random
@@ -39,7 +39,7 @@ def _expires_at(kubelet: Kubelet) -> int:
     return int(decode_segment(kubelet.path.read_text().split(".")[1])["exp"])
 
 
-def test_the_layout_is_the_atomic_writers(tmp_path: Path) -> None:
+def test_the_layout_is_that_of_the_atomic_writer(tmp_path: Path) -> None:
     volume = ProjectedVolume(tmp_path / "volume", clock=lambda: 1_795_000_000.0)
     volume.swap("first")
     assert volume.path.readlink() == Path("..data/token")
@@ -51,7 +51,7 @@ def test_the_layout_is_the_atomic_writers(tmp_path: Path) -> None:
     assert {entry.name for entry in volume.directory.iterdir()} == {"token", "..data", data}
 
 
-def test_a_swap_replaces_directory_and_inode_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_swap_replaces_directory_and_inode_and_removes_the_old_ones(tmp_path: Path) -> None:
     volume = ProjectedVolume(tmp_path)
     volume.swap("first")
     old_data, old_inode = (tmp_path / "..data").readlink(), volume.path.stat().st_ino
@@ -77,7 +77,7 @@ def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     assert (tmp_path / "..data").readlink() != before
 
 
-def test_a_half_finished_swap_of_the_past_does_not_stop_the_next(tmp_path: Path) -> None:
+def test_an_incomplete_swap_does_not_prevent_the_next(tmp_path: Path) -> None:
     volume = ProjectedVolume(tmp_path)
     (tmp_path / "..data_tmp").symlink_to("nowhere")
     volume.swap("first")
@@ -96,11 +96,11 @@ class _Recorder(FileSystemEventHandler):
 def _until(condition: Callable[[], bool]) -> None:
     deadline = time.perf_counter() + 5
     while not condition():
-        assert time.perf_counter() < deadline, "the condition never came true"
+        assert time.perf_counter() < deadline, "the condition did not become true within 5 s"
         time.sleep(0.005)
 
 
-def test_watchers_of_the_directory_see_data_renamed_and_the_token_never_written(tmp_path: Path) -> None:
+def test_the_events_of_a_swap_are_a_rename_of_data_and_no_write_of_the_token(tmp_path: Path) -> None:
     volume = ProjectedVolume(tmp_path)
     volume.swap("first")
     recorder = _Recorder()
@@ -117,14 +117,14 @@ def test_watchers_of_the_directory_see_data_renamed_and_the_token_never_written(
 
 
 @pytest.mark.parametrize(
-    ("life", "earliest", "latest"),
+    ("lifetime", "earliest", "latest"),
     [(600, 470, 480), (3600, 2870, 2880), (86400, 69110, 69120), (172800, 86390, 86400), (10, 7.83, 8)],
 )
-def test_a_token_is_due_at_four_fifths_of_its_life_or_a_day_less_the_jitter(
-    life: float, earliest: float, latest: float
+def test_a_rotation_is_due_at_four_fifths_of_the_lifetime_or_a_day_less_the_jitter(
+    lifetime: float, earliest: float, latest: float
 ) -> None:
-    assert rotate_at(1000, 1000 + life, 0) == pytest.approx(1000 + latest)
-    assert rotate_at(1000, 1000 + life, 1) == pytest.approx(1000 + earliest, abs=0.01)
+    assert rotate_at(1000, 1000 + lifetime, 0) == pytest.approx(1000 + latest)
+    assert rotate_at(1000, 1000 + lifetime, 1) == pytest.approx(1000 + earliest, abs=0.01)
 
 
 def test_the_first_sync_publishes_a_token(kubelet: Kubelet) -> None:
@@ -145,7 +145,7 @@ def test_a_sync_rotates_only_when_it_is_due(kubelet: Kubelet, clock: MovableCloc
     assert kubelet.rotations == 2
 
 
-def test_the_jitter_follows_the_seed(issuer: Issuer, tmp_path: Path, clock: MovableClock) -> None:
+def test_the_jitter_depends_on_the_seed(issuer: Issuer, tmp_path: Path, clock: MovableClock) -> None:
     due = []
     for seed in (1, 1, 2):
         kubelet = Kubelet(issuer, tmp_path, clock=clock, seed=seed)
@@ -155,7 +155,7 @@ def test_the_jitter_follows_the_seed(issuer: Issuer, tmp_path: Path, clock: Mova
     assert due[0] == clock() + 2880 - 10 * random.Random(1).random()
 
 
-def test_a_week_of_syncs_keeps_the_token_alive(kubelet: Kubelet, clock: MovableClock) -> None:
+def test_the_token_never_expires_in_a_week_of_syncs(kubelet: Kubelet, clock: MovableClock) -> None:
     shortest = float("inf")
     for _ in range(7 * 24 * 40):
         kubelet.sync()
@@ -165,7 +165,7 @@ def test_a_week_of_syncs_keeps_the_token_alive(kubelet: Kubelet, clock: MovableC
     assert 200 <= kubelet.rotations <= 215
 
 
-def test_a_missing_token_leaves_no_link(kubelet: Kubelet) -> None:
+def test_the_misbehaviour_missing_removes_the_link(kubelet: Kubelet) -> None:
     kubelet.sync()
     kubelet.misbehave(Misbehaviour.MISSING)
     assert not kubelet.path.is_symlink()
@@ -181,7 +181,7 @@ def test_a_missing_token_leaves_no_link(kubelet: Kubelet) -> None:
         (Misbehaviour.DIRECTORY, lambda path: path.is_dir()),
     ],
 )
-def test_a_bad_state_comes_by_a_swap_stays_and_heals(
+def test_a_misbehaviour_is_a_swap_and_lasts_until_heal(
     kubelet: Kubelet, clock: MovableClock, how: Misbehaviour, holds: Callable[[Path], bool]
 ) -> None:
     kubelet.sync()
@@ -197,7 +197,7 @@ def test_a_bad_state_comes_by_a_swap_stays_and_heals(
     assert kubelet.path.stat().st_mode & 0o777 == 0o644
 
 
-def test_an_unreadable_token_cannot_be_read_by_anybody_but_root(kubelet: Kubelet) -> None:
+def test_an_unreadable_token_can_be_read_by_root_only(kubelet: Kubelet) -> None:
     kubelet.misbehave(Misbehaviour.UNREADABLE)
     if os.geteuid() == 0:
         assert kubelet.path.read_bytes()
@@ -206,7 +206,7 @@ def test_an_unreadable_token_cannot_be_read_by_anybody_but_root(kubelet: Kubelet
             kubelet.path.read_bytes()
 
 
-def test_a_stale_token_stays_until_it_is_healed(kubelet: Kubelet, clock: MovableClock) -> None:
+def test_a_stale_token_does_not_change_until_heal(kubelet: Kubelet, clock: MovableClock) -> None:
     kubelet.sync()
     first = kubelet.path.read_text()
     kubelet.misbehave(Misbehaviour.STALE)
@@ -217,7 +217,7 @@ def test_a_stale_token_stays_until_it_is_healed(kubelet: Kubelet, clock: Movable
     assert kubelet.path.read_text() != first
 
 
-def test_an_expired_token_is_beyond_iams_leeway(kubelet: Kubelet, clock: MovableClock) -> None:
+def test_an_expired_token_expired_an_hour_ago(kubelet: Kubelet, clock: MovableClock) -> None:
     kubelet.misbehave(Misbehaviour.EXPIRED)
     assert _expires_at(kubelet) == int(clock()) - 3600
 

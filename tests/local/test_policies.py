@@ -1,10 +1,11 @@
-"""Policy evaluation, as a table: what allows, what does not, and that the unknown never allows."""
+"""Policy evaluation, as a table: statements that allow, that do not allow, and that are not implemented."""
 
 from typing import Any
 
 import pytest
 
-from examples.local.policies import Decision, Request, evaluate, wildcard_match
+from examples.local.conditions import wildcard_match
+from examples.local.policies import Decision, Request, evaluate
 
 _PROVIDER = "arn:aws:iam::123456789012:oidc-provider/issuer.test"
 _ACTION = "sts:AssumeRoleWithWebIdentity"
@@ -41,6 +42,10 @@ def _when(operator: str, key: str, *values: str) -> dict[str, Any]:
         _when("StringNotEqualsIgnoreCase", "issuer.test:sub", "other"),
         _when("StringEqualsIfExists", "sts:ExternalId", "x"),
         _when("StringNotEquals", "sts:ExternalId", "x"),
+        _when("ForAnyValue:StringEquals", "issuer.test:sub", _SUB),
+        _when("ForAllValues:StringEquals", "sts:ExternalId", "x"),
+        _when("Null", "sts:ExternalId", "true"),
+        {key: value for key, value in _ALLOW.items() if key != "Action"} | {"NotAction": "sts:AssumeRole"},
     ],
 )
 def test_a_statement_that_matches_allows(statement: dict[str, Any]) -> None:
@@ -61,6 +66,7 @@ def test_a_statement_that_matches_allows(statement: dict[str, Any]) -> None:
         {"Effect": "Allow", "Action": _ACTION},
         {"Effect": "Allow", "NotPrincipal": {"Federated": "x"}, "Action": _ACTION},
         _ALLOW | {"NotAction": "sts:AssumeRole"},
+        {key: value for key, value in _ALLOW.items() if key != "Action"} | {"NotAction": "sts:*"},
         _ALLOW | {"Resource": "*"},
         _ALLOW | {"Condition": []},
         _ALLOW | {"Condition": {"StringEquals": []}},
@@ -75,18 +81,23 @@ def test_a_statement_that_matches_allows(statement: dict[str, Any]) -> None:
         _when("StringEquals", "other.test:sub", _SUB),
         _when("StringEqualsIfExists", "issuer.test:email", "x"),
         _when("StringEquals", "sts:ExternalId", "x"),
-        _when("ForAnyValue:StringEquals", "issuer.test:sub", _SUB),
         _when("NumericEquals", "issuer.test:sub", _SUB),
+        _when("IpAddress", "issuer.test:sub", "10.0.0.0/8"),
+        _when("ArnLike", "issuer.test:sub", "arn:aws:iam::*:role/x"),
+        _when("ForAnyValue:StringNotEquals", "sts:ExternalId", "x"),
+        _when("ForAnyValue:StringEqualsIfExists", "sts:ExternalId", "x"),
+        _when("Null", "sts:ExternalId", "false"),
+        _when("Null", "sts:ExternalId", "true", "false"),
         _when("stringequals", "issuer.test:sub", _SUB),
         _when("StringNotEquals", "issuer.test:sub", "${aws:username}"),
         _ALLOW | {"Condition": {"StringEquals": {"issuer.test:sub": _SUB, "issuer.test:aud": "x"}}},
         _ALLOW | {"Condition": {"StringEquals": {"issuer.test:sub": _SUB}, "StringLike": {"issuer.test:aud": "x"}}},
     ],
 )
-def test_a_statement_that_does_not_match_or_is_not_understood_does_not_allow(
+def test_a_statement_that_does_not_match_or_is_not_implemented_does_not_allow(
     statement: dict[str, Any],
 ) -> None:
-    assert evaluate(({"Statement": [statement]},), _REQUEST) is Decision.IMPLICIT_DENY
+    assert evaluate(({"Version": "2012-10-17", "Statement": [statement]},), _REQUEST) is Decision.IMPLICIT_DENY
 
 
 @pytest.mark.parametrize(
@@ -94,6 +105,8 @@ def test_a_statement_that_does_not_match_or_is_not_understood_does_not_allow(
     [
         {},
         {"Principal": "*"},
+        {"Principal": {"AWS": "*"}},
+        {"Principal": {"AWS": ["123456789012", "*"]}},
         {"Principal": {"Federated": "*"}},
         {"Condition": {"Bool": {"aws:SecureTransport": "false"}}},
         {"Condition": {"StringEquals": {"issuer.test:email": "x"}}},
@@ -101,13 +114,13 @@ def test_a_statement_that_does_not_match_or_is_not_understood_does_not_allow(
         {"NotAction": "sts:AssumeRole"},
     ],
 )
-def test_a_deny_that_matches_or_is_not_understood_wins_over_an_allow(change: dict[str, Any]) -> None:
+def test_a_deny_that_matches_or_is_not_implemented_overrides_an_allow(change: dict[str, Any]) -> None:
     deny = {**_ALLOW, **change, "Effect": "Deny"}
     for statements in ([_ALLOW, deny], [deny, _ALLOW]):
         assert evaluate(({"Statement": statements},), _REQUEST) is Decision.EXPLICIT_DENY
 
 
-def test_a_deny_for_somebody_else_does_not_deny() -> None:
+def test_a_deny_for_another_subject_does_not_deny() -> None:
     deny = _when("StringEquals", "issuer.test:sub", "other") | {"Effect": "Deny"}
     assert evaluate(({"Statement": [_ALLOW, deny]},), _REQUEST) is Decision.ALLOW
 
@@ -118,7 +131,7 @@ def test_a_document_without_statements_denies(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("statement", ["Allow", {"Effect": "allow"}, {"Effect": "Permit"} | {"Action": "*"}])
-def test_a_malformed_statement_denies_everything(statement: object) -> None:
+def test_a_malformed_statement_denies_the_request(statement: object) -> None:
     assert evaluate(({"Statement": [_ALLOW, statement]},), _REQUEST) is Decision.EXPLICIT_DENY
 
 
@@ -139,7 +152,7 @@ def test_a_single_statement_need_not_be_a_list() -> None:
         ({"Action": "ssm:Get*", "Resource": "*", "Principal": "*"}, False),
     ],
 )
-def test_a_permission_policy_is_judged_by_action_and_resource(statement: dict[str, Any], *, allowed: bool) -> None:
+def test_a_permission_policy_matches_by_action_and_resource(statement: dict[str, Any], *, allowed: bool) -> None:
     request = Request("ssm:GetParameter", resource="arn:aws:ssm:eu-central-1:123456789012:parameter/demo/x")
     decision = evaluate(({"Statement": {"Effect": "Allow", **statement}},), request)
     assert (decision is Decision.ALLOW) is allowed
@@ -152,7 +165,7 @@ def test_an_aws_principal_does_not_match_a_federated_one() -> None:
     assert evaluate(({"Statement": named | {"Principal": {"AWS": _CALLER}}},), request) is Decision.ALLOW
 
 
-def test_a_wildcard_spans_line_ends_and_takes_other_characters_literally() -> None:
+def test_a_wildcard_matches_line_ends_and_other_characters_are_literal() -> None:
     assert wildcard_match("a*b", "a\nb")
     assert not wildcard_match("a.b", "axb")
     assert not wildcard_match("a", "a\n")

@@ -28,26 +28,26 @@ def _outcome(world: World) -> str:
     return "ok" if answer.status == 200 else answer.element("Message")
 
 
-def test_the_cas_thumbprint_outlives_a_reissued_leaf(trusted: World) -> None:
+def test_the_thumbprint_of_the_ca_matches_after_the_leaf_is_reissued(trusted: World) -> None:
     _register(trusted, trusted.issuer.thumbprints[-1])
     assert _outcome(trusted) == "ok"
     trusted.issuer.reissue_certificate()
     assert _outcome(trusted) == "ok"
 
 
-def test_the_leafs_thumbprint_works_until_the_leaf_is_reissued(trusted: World) -> None:
+def test_the_thumbprint_of_the_leaf_matches_until_the_leaf_is_reissued(trusted: World) -> None:
     _register(trusted, trusted.issuer.thumbprints[0])
     assert _outcome(trusted) == "ok"
     trusted.issuer.reissue_certificate()
     assert _outcome(trusted) == _MISMATCH
 
 
-def test_a_thumbprint_is_compared_without_regard_to_case(trusted: World) -> None:
+def test_thumbprints_are_compared_without_case(trusted: World) -> None:
     _register(trusted, trusted.issuer.thumbprints[-1].upper())
     assert _outcome(trusted) == "ok"
 
 
-def test_a_ca_that_the_server_does_not_send_cannot_match(trusted: World) -> None:
+def test_the_thumbprint_of_a_ca_that_the_server_does_not_send_does_not_match(trusted: World) -> None:
     _register(trusted, trusted.issuer.thumbprints[-1])
     trusted.issuer.leaf_only = True
     assert _outcome(trusted) == _MISMATCH
@@ -55,31 +55,31 @@ def test_a_ca_that_the_server_does_not_send_cannot_match(trusted: World) -> None
     assert _outcome(trusted) == "ok"
 
 
-def test_no_thumbprint_of_the_chain_is_a_refusal(trusted: World) -> None:
+def test_a_chain_without_a_registered_thumbprint_is_rejected(trusted: World) -> None:
     _register(trusted, "0" * 40)
     assert _outcome(trusted) == _MISMATCH
 
 
-def test_one_of_several_thumbprints_is_enough(trusted: World) -> None:
+def test_one_matching_thumbprint_of_several_is_sufficient(trusted: World) -> None:
     _register(trusted, "0" * 40, trusted.issuer.thumbprints[-1], "f" * 40)
     assert _outcome(trusted) == "ok"
 
 
-def test_a_public_ca_makes_thumbprints_irrelevant(trusted: World) -> None:
+def test_thumbprints_are_ignored_when_a_public_ca_verifies_the_chain(trusted: World) -> None:
     _register(trusted, "0" * 40)
     trusted.aws.identity_providers.public_cas = (Authority("some public CA").pem, trusted.issuer.ca_pem)
     trusted.issuer.leaf_only = True
     assert _outcome(trusted) == "ok"
 
 
-def test_another_public_ca_leaves_the_thumbprints_in_charge(trusted: World) -> None:
+def test_thumbprints_are_checked_when_no_public_ca_verifies_the_chain(trusted: World) -> None:
     trusted.aws.identity_providers.public_cas = (Authority("some public CA").pem,)
     assert _outcome(trusted) == "ok"
     _register(trusted, "0" * 40)
     assert _outcome(trusted) == _MISMATCH
 
 
-def test_a_stranger_who_appends_the_trusted_ca_to_a_chain_of_his_own_gets_nowhere(trusted: World) -> None:
+def test_a_chain_with_the_trusted_ca_appended_to_a_leaf_of_another_ca_is_rejected(trusted: World) -> None:
     genuine = trusted.issuer.authority
     trusted.issuer.replace_authority(Authority("issuer CA"))
     stolen = trusted.issuer.certificate
@@ -88,7 +88,7 @@ def test_a_stranger_who_appends_the_trusted_ca_to_a_chain_of_his_own_gets_nowher
     assert _outcome(trusted).startswith("Couldn't retrieve verification key")
 
 
-def test_a_certificate_for_another_name_is_refused_even_with_its_thumbprint(trusted: World) -> None:
+def test_a_certificate_for_another_name_is_rejected_even_with_its_thumbprint(trusted: World) -> None:
     trusted.issuer.certificate = trusted.issuer.authority.issue(["other.test"])
     trusted.issuer._contexts = trusted.issuer._make_contexts()
     _register(trusted, *trusted.issuer.thumbprints)
@@ -96,7 +96,7 @@ def test_a_certificate_for_another_name_is_refused_even_with_its_thumbprint(trus
     trusted.issuer.reissue_certificate()
 
 
-def test_a_foreign_issuer_with_a_path_is_known_by_url_address_and_certificates_alone(
+def test_an_issuer_with_a_path_that_is_not_part_of_the_world_is_accepted(
     fresh_world: World,
 ) -> None:
     world = fresh_world

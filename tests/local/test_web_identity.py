@@ -1,4 +1,4 @@
-"""AssumeRoleWithWebIdentity: what is accepted, and what is checked before it is."""
+"""AssumeRoleWithWebIdentity: accepted tokens, and the checks of parameters and tokens."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from examples.local.faults import FaultKind
 from examples.local.keys import base64url, tamper_payload, tamper_signature
 from examples.local.records import CallRecord
 from examples.local.world import World
-from tests.local.calls import ROLE_ARN, issued, refused, session, web_identity
+from tests.local.calls import ROLE_ARN, aws_error, issued, session, web_identity
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def trusted(fresh_world: World) -> World:
     return fresh_world
 
 
-def test_a_good_token_gives_a_set_and_says_for_whom(trusted: World) -> None:
+def test_a_valid_token_gets_credentials_with_provider_audience_subject_and_role(trusted: World) -> None:
     before = int(trusted.clock())
     answer = web_identity(trusted, trusted.issuer.mint(), RoleSessionName="shoot-default-aws-test")
     assert answer.status == 200
@@ -37,7 +37,7 @@ def test_a_good_token_gives_a_set_and_says_for_whom(trusted: World) -> None:
     assert answer.headers["x-amzn-requestid"] == answer.element("ResponseMetadata").split("RequestId>")[1].split("<")[0]
 
 
-def test_a_set_opens_what_the_tutorial_opens(trusted: World) -> None:
+def test_credentials_allow_reading_the_parameter_of_the_tutorial(trusted: World) -> None:
     trusted.admin_client("ssm").put_parameter(Name="/demo/image", Value="ami-05684a9a", Type="String")
     client = boto3.client(
         "sts",
@@ -58,7 +58,7 @@ def test_a_set_opens_what_the_tutorial_opens(trusted: World) -> None:
     assert identity["Arn"] == ("arn:aws:sts::123456789012:assumed-role/KubernetesParameterStoreRole/test-session")
     assert identity["UserId"].startswith("AROA")
     assert ssm.get_parameter(Name="/demo/image")["Parameter"]["Value"] == "ami-05684a9a"
-    with refused("AccessDeniedException"):
+    with aws_error("AccessDeniedException"):
         ssm.put_parameter(Name="/demo/image", Value="x", Type="String", Overwrite=True)
     sts.close()
     ssm.close()
@@ -84,7 +84,7 @@ def test_a_set_opens_what_the_tutorial_opens(trusted: World) -> None:
         ("Policy", "{" * 2049, "length less than or equal to 2048"),
     ],
 )
-def test_a_parameter_out_of_its_limits_is_refused_by_name(
+def test_the_error_for_a_parameter_out_of_its_limits_names_it(
     trusted: World, parameter: str, value: str | None, constraint: str
 ) -> None:
     answer = web_identity(trusted, trusted.issuer.mint(), **{parameter: value})
@@ -95,20 +95,20 @@ def test_a_parameter_out_of_its_limits_is_refused_by_name(
     assert constraint in answer.text
 
 
-def test_every_parameter_out_of_its_limits_is_named_at_once(trusted: World) -> None:
+def test_one_error_names_all_parameters_out_of_their_limits(trusted: World) -> None:
     answer = web_identity(trusted, "a.b", RoleSessionName="a", DurationSeconds="1")
     assert answer.element("Message").startswith("3 validation errors detected: ")
     assert "a.b" not in answer.text
 
 
 @pytest.mark.parametrize("seconds", [900, 3600, 43200])
-def test_the_set_lives_as_long_as_asked_for(trusted: World, seconds: int) -> None:
+def test_credentials_have_the_requested_lifetime(trusted: World, seconds: int) -> None:
     assert web_identity(trusted, trusted.issuer.mint(), DurationSeconds=str(seconds)).status == 200
     assert trusted.aws.issued()[0].expires_at == pytest.approx(trusted.clock() + seconds, abs=2)
 
 
-def test_a_shorter_life_than_asked_for_can_be_granted(trusted: World) -> None:
-    trusted.aws.grant_seconds = 5
+def test_credentials_can_have_a_shorter_lifetime_than_requested(trusted: World) -> None:
+    trusted.aws.max_lifetime_seconds = 5
     answer = web_identity(trusted, trusted.issuer.mint())
     expires_at = datetime.fromisoformat(answer.element("Expiration")).timestamp()
     assert expires_at == pytest.approx(trusted.clock() + 5, abs=2)
@@ -116,16 +116,16 @@ def test_a_shorter_life_than_asked_for_can_be_granted(trusted: World) -> None:
 
 
 @pytest.mark.parametrize("past", [0, 290])
-def test_a_token_is_accepted_up_to_five_minutes_past_its_expiry(trusted: World, past: int) -> None:
+def test_a_token_is_accepted_up_to_five_minutes_after_its_expiration(trusted: World, past: int) -> None:
     assert web_identity(trusted, trusted.issuer.mint(now=trusted.clock() - 3600 - past)).status == 200
 
 
-def test_a_token_is_refused_five_minutes_past_its_expiry(trusted: World) -> None:
+def test_a_token_is_rejected_five_minutes_after_its_expiration(trusted: World) -> None:
     answer = web_identity(trusted, trusted.issuer.mint(now=trusted.clock() - 3600 - 300))
     assert (answer.status, answer.code) == (400, "ExpiredTokenException")
 
 
-def test_a_token_without_a_kid_finds_no_key_even_where_a_published_key_has_none(
+def test_a_token_without_a_kid_does_not_match_a_published_key_without_a_kid(
     trusted: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = trusted.issuer._keys[-1].jwk()
@@ -137,13 +137,13 @@ def test_a_token_without_a_kid_finds_no_key_even_where_a_published_key_has_none(
     assert answer.element("Message").startswith("Couldn't retrieve verification key")
 
 
-def test_an_altered_payload_is_refused(trusted: World) -> None:
+def test_an_altered_payload_is_rejected(trusted: World) -> None:
     token = trusted.issuer.mint(service_account="other")
     forged = tamper_payload(token, sub="system:serviceaccount:default:aws-parameter-reader")
     assert web_identity(trusted, forged).code == "InvalidIdentityToken"
 
 
-def test_a_signature_of_another_key_under_a_known_kid_is_refused(trusted: World) -> None:
+def test_a_signature_of_another_key_with_a_known_kid_is_rejected(trusted: World) -> None:
     issuer = trusted.issuer
     now = int(trusted.clock())
     claims = issuer.claims(namespace="default", service_account="aws-parameter-reader", pod="p", node="n")
@@ -154,7 +154,7 @@ def test_a_signature_of_another_key_under_a_known_kid_is_refused(trusted: World)
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256", "HS512", "PS256", "EdDSA", "rs256", None, 7])
-def test_an_algorithm_that_aws_does_not_take_is_refused(trusted: World, algorithm: object) -> None:
+def test_an_algorithm_that_aws_does_not_accept_is_rejected(trusted: World, algorithm: object) -> None:
     head, payload, signature = trusted.issuer.mint().split(".")
     header = json.loads(base64.urlsafe_b64decode(head + "=="))
     changed = base64url(json.dumps({**header, "alg": algorithm}).encode())
@@ -166,12 +166,12 @@ def test_an_algorithm_that_aws_does_not_take_is_refused(trusted: World, algorith
     "token",
     ["aaaa", "a.b.c.d", "....", "!!!.e30.aaaa", "e30.e30.", "bnVsbA.e30.aa", "e30.W10.aa", "{}.{}.{}", "e30.e30.ü"],
 )
-def test_something_that_is_no_jwt_is_refused(trusted: World, token: str) -> None:
+def test_a_value_that_is_not_a_jwt_is_rejected(trusted: World, token: str) -> None:
     assert web_identity(trusted, token).element("Message").startswith("The ID Token provided")
 
 
 @pytest.mark.parametrize("claim", ["iss", "sub", "aud", "exp", "iat"])
-def test_a_token_without_a_required_claim_is_refused_by_name(trusted: World, claim: str) -> None:
+def test_the_error_for_a_missing_claim_names_it(trusted: World, claim: str) -> None:
     claims = {"iss": "https://issuer.test", "sub": "s", "aud": "a", "exp": 1, "iat": 1}
     del claims[claim]
     answer = web_identity(trusted, trusted.issuer.sign(claims))
@@ -179,13 +179,13 @@ def test_a_token_without_a_required_claim_is_refused_by_name(trusted: World, cla
 
 
 @pytest.mark.parametrize("expires_at", ["tomorrow", float("nan"), float("inf"), None, [1], 1e300])
-def test_an_expiry_that_is_no_time_is_refused(trusted: World, expires_at: object) -> None:
+def test_an_expiration_that_is_not_a_time_is_rejected(trusted: World, expires_at: object) -> None:
     claims = {"iss": "https://issuer.test", "sub": "s", "aud": "sts.amazonaws.com", "iat": 1}
     answer = web_identity(trusted, trusted.issuer.sign(claims | {"exp": expires_at}))
     assert answer.element("Message").startswith("The ID Token provided is not a valid JWT.")
 
 
-def test_one_audience_of_several_is_enough_and_is_the_one_the_trust_policy_sees(trusted: World) -> None:
+def test_one_registered_audience_of_several_is_sufficient_and_the_trust_policy_gets_it(trusted: World) -> None:
     answer = web_identity(trusted, trusted.issuer.mint(audience=["vault", "sts.amazonaws.com"]))
     assert answer.element("Audience") == "sts.amazonaws.com"
 
@@ -199,7 +199,7 @@ def test_a_registered_audience_that_the_trust_policy_does_not_name_is_denied(tru
     assert web_identity(trusted, trusted.issuer.mint(audience="consul")).code == "InvalidIdentityToken"
 
 
-def test_a_rotated_key_signs_at_once_and_the_old_one_verifies_until_it_is_retired(trusted: World) -> None:
+def test_tokens_of_the_old_key_are_accepted_until_the_key_is_retired(trusted: World) -> None:
     old = trusted.issuer.mint()
     trusted.issuer.rotate_key()
     new = trusted.issuer.mint()
@@ -210,7 +210,7 @@ def test_a_rotated_key_signs_at_once_and_the_old_one_verifies_until_it_is_retire
     assert web_identity(trusted, old).element("Message").startswith("Couldn't retrieve verification key")
 
 
-def test_a_stale_key_set_refuses_the_new_key_until_it_is_fresh(trusted: World) -> None:
+def test_a_token_of_a_new_key_is_rejected_while_sts_has_a_stale_key_set(trusted: World) -> None:
     assert web_identity(trusted, trusted.issuer.mint()).status == 200
     trusted.aws.faults.set(FaultKind.STALE_JWKS)
     trusted.issuer.rotate_key()
@@ -219,7 +219,7 @@ def test_a_stale_key_set_refuses_the_new_key_until_it_is_fresh(trusted: World) -
     assert web_identity(trusted, trusted.issuer.mint()).status == 200
 
 
-def test_a_reset_forgets_the_key_set_that_a_stale_sts_would_use(trusted: World) -> None:
+def test_a_reset_deletes_the_stale_key_set(trusted: World) -> None:
     assert web_identity(trusted, trusted.issuer.mint()).status == 200
     trusted.reset()
     trusted.set_up_trust()
@@ -236,7 +236,7 @@ def test_an_es256_key_is_accepted(trusted: World) -> None:
     trusted.issuer.retire_old_keys()
 
 
-def test_an_issuer_that_takes_longer_than_the_limit_is_out_of_reach(trusted: World) -> None:
+def test_an_issuer_slower_than_the_timeout_is_unreachable(trusted: World) -> None:
     trusted.issuer.delay_seconds = 5
     trusted.aws.identity_providers.timeout_seconds = 0.2
     started = time.perf_counter()
@@ -255,18 +255,18 @@ def test_calls_are_recorded_without_the_token(trusted: World) -> None:
     assert trusted.aws.calls("AssumeRole") == ()
 
 
-def test_a_set_shows_no_secret_in_its_repr(trusted: World) -> None:
+def test_the_repr_of_credentials_has_no_secret(trusted: World) -> None:
     keys = issued(trusted)
     shown = repr(keys)
     assert keys.secret_access_key not in shown
     assert keys.session_token not in shown
 
 
-def test_an_issued_set_is_refused_once_it_has_expired(trusted: World) -> None:
+def test_issued_credentials_are_rejected_after_their_expiration(trusted: World) -> None:
     keys = issued(trusted)
     client = session(keys).client("sts", endpoint_url=trusted.aws.url)
     client.get_caller_identity()
     trusted.clock.advance(3600)
-    with refused("ExpiredToken"):
+    with aws_error("ExpiredToken"):
         client.get_caller_identity()
     client.close()

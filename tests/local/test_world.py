@@ -1,4 +1,4 @@
-"""The World as a whole: start, reset, TLS, and a close that leaves nothing."""
+"""The World: start, reset, TLS, and that no thread, socket or file is left after it is closed."""
 
 import http.client
 import os
@@ -33,13 +33,13 @@ with world:
     took = time.perf_counter() - started
     directory = world.ca_file.parent
     world.aws.faults.set("slow", seconds=60)
-    asked = threading.Thread(target=lambda: world.admin_client("sts").get_caller_identity())
+    caller = threading.Thread(target=lambda: world.admin_client("sts").get_caller_identity())
     threading.excepthook = lambda _: None
-    asked.start()
+    caller.start()
     while not world.aws.faults.active():
         pass
     time.sleep(0.1)
-asked.join()
+caller.join()
 assert not directory.exists()
 assert threading.active_count() == 1, threading.enumerate()
 sockets = [fd for fd in os.listdir("/proc/self/fd") if "socket" in os.path.realpath(f"/proc/self/fd/{fd}")]
@@ -48,7 +48,7 @@ print(took)
 """
 
 
-def test_a_world_starts_fast_and_leaves_no_thread_socket_or_file() -> None:
+def test_a_world_starts_within_10_s_and_leaves_no_thread_socket_or_file() -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", _LEAVES_NOTHING],
         capture_output=True,
@@ -62,24 +62,24 @@ def test_a_world_starts_fast_and_leaves_no_thread_socket_or_file() -> None:
     assert float(result.stdout) < 10
 
 
-def test_a_second_world_at_the_same_time_is_refused(fresh_world: World) -> None:
+def test_a_second_world_at_the_same_time_raises_an_error(fresh_world: World) -> None:
     assert fresh_world.aws.url
     second = World()
     with pytest.raises(RuntimeError, match="one local AWS per process"):
         second.__enter__()
 
 
-def test_a_request_shows_no_token_in_its_repr() -> None:
+def test_the_repr_of_a_request_has_no_token() -> None:
     request = HttpRequest("GET", "/?WebIdentityToken=eyJ", (("Authorization", "eyJ"),), b"eyJ")
     assert "eyJ" not in repr(request) + repr(Operation.of(request))
 
 
-def test_a_reset_forgets_everything_but_the_ports_and_the_admin_key(fresh_world: World) -> None:
+def test_a_reset_keeps_only_the_ports_and_the_admin_key(fresh_world: World) -> None:
     world = fresh_world
     keys = issued(world)
     url, admin = world.aws.url, world.aws.admin
     world.aws.faults.set(FaultKind.DOWN)
-    world.aws.grant_seconds = 5
+    world.aws.max_lifetime_seconds = 5
     world.aws.propagation_seconds = 5
     world.aws.identity_providers.public_cas = ("x",)
     world.aws.identity_providers.timeout_seconds = 0.001
@@ -88,9 +88,9 @@ def test_a_reset_forgets_everything_but_the_ports_and_the_admin_key(fresh_world:
     world.reset()
     assert (world.aws.url, world.aws.admin) == (url, admin)
     assert (world.aws.calls(), world.aws.issued(), world.aws.faults.active()) == ((), (), ())
-    # By name: a type checker believes that the property still has what was put into it above.
-    settings = {"grant": world.aws.grant_seconds, "propagation": world.aws.propagation_seconds}
-    assert settings == {"grant": None, "propagation": 0}
+    # In a dict: mypy assumes that the property still has the value that was assigned above.
+    settings = {"lifetime": world.aws.max_lifetime_seconds, "propagation": world.aws.propagation_seconds}
+    assert settings == {"lifetime": None, "propagation": 0}
     assert world.aws.identity_providers.timeout_seconds == pytest.approx(5)
     assert signed(world, keys, IDENTITY).code == "InvalidClientTokenId"
     assert world.admin_client("iam").list_roles()["Roles"] == []
@@ -99,14 +99,14 @@ def test_a_reset_forgets_everything_but_the_ports_and_the_admin_key(fresh_world:
     assert web_identity(world, world.issuer.mint()).status == 200
 
 
-def test_a_reset_is_fast_enough_for_every_test(fresh_world: World) -> None:
+def test_ten_resets_take_less_than_two_seconds(fresh_world: World) -> None:
     started = time.perf_counter()
     for _ in range(10):
         fresh_world.reset()
     assert time.perf_counter() - started < 2
 
 
-def test_the_same_aws_is_served_over_tls_by_a_private_ca(fresh_world: World) -> None:
+def test_the_same_aws_is_served_over_tls_with_a_certificate_of_a_private_ca(fresh_world: World) -> None:
     world = fresh_world
     for host in ("localhost", "127.0.0.1"):
         client = boto3.client(
@@ -122,7 +122,7 @@ def test_the_same_aws_is_served_over_tls_by_a_private_ca(fresh_world: World) -> 
         client.close()
 
 
-def test_a_client_without_the_private_ca_does_not_trust_it(fresh_world: World) -> None:
+def test_a_client_without_the_private_ca_rejects_the_certificate(fresh_world: World) -> None:
     client = boto3.client(
         "sts",
         endpoint_url=fresh_world.aws.tls_url,
@@ -136,13 +136,13 @@ def test_a_client_without_the_private_ca_does_not_trust_it(fresh_world: World) -
     client.close()
 
 
-def test_every_listener_is_on_loopback_alone(fresh_world: World) -> None:
+def test_the_listeners_are_on_loopback(fresh_world: World) -> None:
     servers = [*fresh_world.aws._servers, fresh_world.issuer._server]
     assert {server.address[0] for server in servers if server} == {"127.0.0.1"}
     assert fresh_world.aws._moto._address[0] == "127.0.0.1"
 
 
-def test_a_connection_is_kept_alive_and_answers_come_in_one_piece(fresh_world: World) -> None:
+def test_a_connection_is_kept_alive_and_responses_are_fast(fresh_world: World) -> None:
     host, port = fresh_world.aws.url.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=5)
     started = time.perf_counter()
@@ -156,14 +156,14 @@ def test_a_connection_is_kept_alive_and_answers_come_in_one_piece(fresh_world: W
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1048577", "\u0661"])
-def test_a_body_without_a_sane_length_is_refused(fresh_world: World, length: str) -> None:
+def test_a_body_with_an_invalid_length_is_rejected(fresh_world: World, length: str) -> None:
     host, port = fresh_world.aws.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 5) as raw:
         raw.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_an_unknown_path_of_the_endpoint_is_no_operation(fresh_world: World) -> None:
+def test_an_unknown_path_is_an_invalid_action(fresh_world: World) -> None:
     assert send(fresh_world, b"", {}, method="GET", path="/latest/meta-data").code == "InvalidAction"
     assert query(fresh_world, {"Action": "x"}).code == "InvalidAction"
 
@@ -173,7 +173,7 @@ def test_a_thumbprint_is_forty_lower_case_hex_digits(fresh_world: World) -> None
     assert all(len(one) == 40 for one in fresh_world.issuer.thumbprints)
 
 
-def test_a_moved_clock_moves_both_ways_and_returns() -> None:
+def test_a_clock_moves_in_both_directions_and_can_be_reset() -> None:
     clock = MovableClock(lambda: 1000.0)
     clock.advance(50)
     clock.advance(-60)
@@ -182,7 +182,7 @@ def test_a_moved_clock_moves_both_ways_and_returns() -> None:
     assert clock() == 1000
 
 
-def test_a_close_cuts_an_idle_connection_instead_of_waiting_for_it() -> None:
+def test_close_closes_idle_connections() -> None:
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
             self.reply(200, {}, b"")
@@ -201,7 +201,7 @@ def test_a_close_cuts_an_idle_connection_instead_of_waiting_for_it() -> None:
 _ERRORS = {"/peer": ConnectionResetError, "/bug": ZeroDivisionError}
 
 
-def test_a_bug_in_a_handler_is_reported_and_a_peers_fault_is_not(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_error_in_a_handler_is_reported_and_a_reset_by_the_peer_is_not(capfd: pytest.CaptureFixture[str]) -> None:
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
             raise _ERRORS[self.path]

@@ -1,4 +1,4 @@
-"""The accounts of a simulated year: when something was wrong, and when there were no credentials."""
+"""The record of a simulated year: the times of faults, and the times without credentials."""
 
 from dataclasses import dataclass, field
 
@@ -6,15 +6,15 @@ from sidecar.limits import STOP_SERVING_SECONDS
 
 __all__ = ("WANTED_SECONDS", "Span", "Summary", "excused", "merged", "total")
 
-# botocore, .NET and Java v1 ask on every call below this.
+# Below this, botocore, .NET and Java v1 request credentials on every call.
 WANTED_SECONDS = 900.0
 
 
 @dataclass
 class Span:
-    """A time without credentials, or one in which something is wrong, until all of it is mended.
+    """A time without credentials, or the time of a fault until its effects have ended.
 
-    ``sudden``: a set can be lost at its very beginning, by a clock or with the pod, not by AWS.
+    ``sudden``: credentials can be lost at the beginning of the fault, by a clock or with the pod, not by AWS.
     """
 
     begin: float
@@ -24,26 +24,26 @@ class Span:
 
 @dataclass
 class Summary:
-    """What came of a year."""
+    """The result of a year."""
 
-    renewals: int = 0
+    refreshes: int = 0
     failures: int = 0
     restarts: int = 0
-    looks: int = 0
+    checks: int = 0
     steps: int = 0
-    dark: list[Span] = field(default_factory=list)
-    trouble: list[Span] = field(default_factory=list)
+    gaps: list[Span] = field(default_factory=list)
+    faults: list[Span] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
-            f"{self.renewals} renewals, {self.failures} failures, {self.restarts} restarts, {self.looks} looks at the "
-            f"clocks; {len(merged(self.trouble))} troubles, {len(self.dark)} times without credentials, "
-            f"{total(self.dark) / 60:.0f} minutes in all, of {total(excused(self)) / 60:.0f} that must be put up with"
+            f"{self.refreshes} refreshes, {self.failures} failures, {self.restarts} restarts, {self.checks} checks of "
+            f"the clocks; {len(merged(self.faults))} faults, {len(self.gaps)} times without credentials, "
+            f"{total(self.gaps) / 60:.0f} minutes in all, of {total(excused(self)) / 60:.0f} that the faults explain"
         )
 
 
 def total(spans: list[Span]) -> float:
-    """Return how many seconds they last together."""
+    """Return the sum of their seconds."""
     return sum(span.end - span.begin for span in spans)
 
 
@@ -60,9 +60,9 @@ def merged(spans: list[Span]) -> list[list[Span]]:
 
 
 def excused(summary: Summary) -> list[Span]:
-    """Return when there may be no set: from where the one that was held ran out, or something took it away."""
+    """Return when there may be no credentials: from their expiration in a fault, or from a sudden fault."""
     spans = []
-    for group in merged(summary.trouble):
+    for group in merged(summary.faults):
         starts = [group[0].begin + WANTED_SECONDS - STOP_SERVING_SECONDS, *(one.begin for one in group if one.sudden)]
         spans.append(Span(min(starts), max(one.end for one in group)))
     return [span for span in spans if span.begin < span.end]

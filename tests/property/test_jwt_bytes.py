@@ -1,11 +1,11 @@
-"""Whatever bytes the token file holds: a token that keeps its promises, or one named error."""
+"""Any bytes in the token file give a valid ``Token`` or a ``TokenError``."""
 
 import math
 
 from hypothesis import given, strategies as st
 
 from sidecar.errors import TokenError
-from sidecar.tokens.jwt import parse
+from sidecar.tokens.jwt import parse_token
 from tests.helpers.values import jwt_bytes
 
 JSON = st.recursive(
@@ -15,9 +15,9 @@ JSON = st.recursive(
 )
 
 
-def holds_its_promises(content: bytes) -> None:
+def check_token(content: bytes) -> None:
     try:
-        token = parse(content)
+        token = parse_token(content)
     except TokenError:
         return
     assert token.raw.isascii()
@@ -31,16 +31,16 @@ def holds_its_promises(content: bytes) -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes(content: bytes) -> None:
-    holds_its_promises(content)
+    check_token(content)
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("iss", "sub", "aud", "exp", "iat", "kubernetes.io"), JSON)))
 def test_any_claims(claims: dict[str, object]) -> None:
-    holds_its_promises(jwt_bytes(**claims))
+    check_token(jwt_bytes(**claims))
 
 
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=3))
-def test_a_good_token_with_bytes_overwritten(position: int, change: bytes) -> None:
+def test_a_valid_token_with_bytes_overwritten(position: int, change: bytes) -> None:
     good = jwt_bytes()
     position %= len(good)
-    holds_its_promises(good[:position] + change + good[position + len(change) :])
+    check_token(good[:position] + change + good[position + len(change) :])

@@ -1,23 +1,41 @@
-"""The laws of the life of credentials, over any sequence of events and any jump of either clock."""
+"""The laws of the credential lifecycle, for random sequences of events and jumps of either clock."""
+
+from dataclasses import replace
 
 from hypothesis import given, settings, strategies as st
 
 from sidecar.credentials.backoff import Draw
-from sidecar.credentials.lifecycle import TABLE, look_after, step
-from sidecar.credentials.states import Action, Event, Failed, Granted, Loaded, Phase, Renew, State, Tick, TicketSeen
+from sidecar.credentials.lifecycle import TABLE, seconds_until_due, step
+from sidecar.credentials.states import (
+    Action,
+    Event,
+    Failed,
+    InputChanged,
+    Loaded,
+    Phase,
+    ProfileState,
+    RefreshRequested,
+    SettingsChanged,
+    Succeeded,
+    Tick,
+)
 from sidecar.errors import Failure, Outcome, Retry
 from tests.helpers.clock import FakeClock
-from tests.helpers.values import grant, token
+from tests.helpers.values import assume_role_result, token
 
-FLYING = {Phase.ACQUIRING, Phase.RENEWING}
+EXCHANGING = {Phase.ACQUIRING, Phase.REFRESHING}
 SEEN: set[tuple[Phase, type[Event], Phase]] = set()
 
+KINDS = (
+    *("tick", "input", "succeeded", "succeeded", "failed", "failed", "failed", "refresh", "refresh", "loaded") * 3,
+    *("changed", "changed back", "withdrawn"),
+)
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(("tick", "ticket", "granted", "granted", "failed", "failed", "renew", "loaded")),
+        st.sampled_from(KINDS),
         st.sampled_from((0.0, 1.0, 10.0, 70.0, 600.0, 2_400.0)) | st.floats(0, 4_000),  # seconds that pass before
         st.sampled_from((0.0, 0.0, 0.0, 0.0, 0.0, -7_200.0, -60.0, 60.0, 7_200.0)),  # step of the wall clock
-        st.sampled_from((3_600.0, 43_200.0, 900.0, 120.0, 31.0, 29.0)),  # life granted
+        st.sampled_from((3_600.0, 43_200.0, 900.0, 120.0, 31.0, 29.0)),  # lifetime
         st.sampled_from(tuple(Retry)),
         st.floats(0, 0.999),
     ),
@@ -30,62 +48,79 @@ def always(number: float) -> Draw:
     return lambda: number
 
 
-def event_of(kind: str, phase: Phase, number: int, life: float, retry: Retry, clock: FakeClock) -> Event:
+def event_of(kind: str, state: ProfileState, number: int, lifetime: float, retry: Retry, clock: FakeClock) -> Event:
     """Return the event; one that cannot happen in this phase is a tick instead."""
-    made = grant(number, life=life, wall=clock.wall, mono=clock.mono)
-    if kind == "ticket":
-        return TicketSeen(token(f"token.{number}.x"))
-    if kind == "renew":
-        return Renew()
-    if kind == "loaded" and phase is Phase.WAITING:
-        return Loaded(made)
-    if kind == "granted" and phase in FLYING:
-        return Granted(made)
-    if kind == "failed" and phase in FLYING:
-        return Failed(Failure(Outcome.UNREACHABLE, retry, "hint"))
-    return Tick()
+    made = replace(
+        assume_role_result(number, lifetime=lifetime, wall=clock.wall, mono=clock.mono), settings=state.settings
+    )
+    back = state.held.result.settings if state.held else f"settings {number}"
+    events: dict[str, Event] = {
+        "input": InputChanged(token(f"token.{number}.x")),
+        "refresh": RefreshRequested(),
+        "changed": SettingsChanged(f"settings {number}", keep=True),
+        "changed back": SettingsChanged(back, keep=True),
+        "withdrawn": SettingsChanged(f"settings {number}", keep=False),
+    }
+    if state.phase is Phase.WAITING:
+        events["loaded"] = Loaded(made)
+    if state.phase in EXCHANGING:
+        events["succeeded"] = Succeeded(made)
+        events["failed"] = Failed(Failure(Outcome.UNREACHABLE, retry, "hint"))
+    return events.get(kind, Tick())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(EVENTS)
-def test_the_laws_hold(story: list[tuple[str, float, float, float, Retry, float]]) -> None:
+def laws_hold(events: list[tuple[str, float, float, float, Retry, float]]) -> None:
     clock = FakeClock()
-    state = State()
+    state = ProfileState()
     serving = None
-    for number, (kind, pause, jump, life, retry, draw) in enumerate(story, start=1):
+    for number, (kind, pause, jump, lifetime, retry, draw) in enumerate(events, start=1):
         clock.advance(pause)
         clock.step_wall(jump)
         now = clock.now()
-        event = event_of(kind, state.phase, number, life, retry, clock)
+        event = event_of(kind, state, number, lifetime, retry, clock)
         before = state
         state, actions = step(state, event, now, always(draw))
         SEEN.add((before.phase, type(event), state.phase))
 
-        ended = isinstance(event, Granted | Failed)
-        assert (Action.START in actions) <= (before.phase not in FLYING or ended), "one exchange at a time"
-        assert (Action.START in actions) <= (state.phase in FLYING)
+        ended = isinstance(event, Succeeded | Failed)
+        assert (Action.START in actions) <= (before.phase not in EXCHANGING or ended), "one exchange at a time"
+        assert (Action.START in actions) <= (state.phase in EXCHANGING)
         for action in actions:
             if action is Action.PUBLISH:
                 assert state.held is not None
-                assert state.held.servable(now), "only what is servable is served"
+                assert state.held.servable(now), "only servable credentials are served"
                 serving = state.held
             elif action is Action.WITHDRAW:
                 assert serving is not None
-                assert not serving.servable(now), "nothing is taken away that could still be served"
+                if kind != "withdrawn":
+                    assert not serving.servable(now), "servable credentials were withdrawn"
                 serving = None
         if isinstance(event, Tick | Failed):
             assert serving is None or serving.servable(now)
-        if before.held is not None and before.held.servable(now):
-            assert state.held is not None, "a valid set is never lost"
-            assert state.held.grant.credentials.expires_at >= before.held.grant.credentials.expires_at
-        if isinstance(event, TicketSeen) and before.phase in {Phase.RETRYING, Phase.KEEPING}:
-            assert Action.START in actions, "a new token never waits for a backoff"
-        assert 0 <= look_after(state, now) <= 15
+        if before.held is not None and before.held.servable(now) and kind != "withdrawn":
+            assert state.held is not None, "valid credentials are never lost"
+            assert (
+                before.has_previous_settings
+                or state.held.result.credentials.expires_at >= before.held.result.credentials.expires_at
+            )
+        if isinstance(event, InputChanged) and (
+            before.phase in {Phase.RETRYING, Phase.STALE} or before.has_previous_settings
+        ):
+            assert Action.START in actions or before.phase in EXCHANGING, (
+                "neither a backoff nor previous credentials delay it"
+            )
+        assert 0 <= seconds_until_due(state, now) <= 15
         if isinstance(event, Tick):
-            assert look_after(state, now) > 0, "no busy loop"
+            assert seconds_until_due(state, now) > 0, "no busy loop"
 
 
-def test_the_stories_reached_every_row_of_the_table() -> None:
-    """Runs after the one above: laws that hold on a path never walked prove nothing."""
-    test_the_laws_hold()
+def test_the_laws_hold_for_sequences_that_reach_every_row_of_the_table() -> None:
+    """Laws prove nothing for a row that no sequence reaches."""
+    # Sequences are drawn at random, and a run does not always reach the rarest row.
+    for _ in range(5):
+        laws_hold()
+        if {(phase, event) for phase, event, _ in SEEN} == set(TABLE):
+            break
     assert {(phase, event) for phase, event, _ in SEEN} == set(TABLE)

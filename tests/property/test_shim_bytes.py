@@ -1,22 +1,27 @@
-"""Whatever a daemon answers, the shim prints exactly the set that it was given, or nothing."""
+"""For any answer of a daemon, the shim prints exactly the credentials in it, or nothing."""
 
 import json
 
+import pytest
 from hypothesis import example, given, strategies as st
 
-from sidecar.endpoint.wire import PROCESS_MAX_BYTES, ecs_body, process_body
+from sidecar.credentials.bodies import ecs_body, process_body
+from sidecar.limits import PROCESS_MAX_BYTES
 from sidecar.model import Credentials
-from sidecar.shim import Trouble, _output
+from sidecar.shim import ShimError, _output
 
-# Printable ASCII is what the exchange lets in; the two that JSON escapes are not in AWS's alphabet.
+# The exchange accepts printable ASCII; the two characters that JSON escapes are not in AWS's alphabet.
 WORDS = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\'), min_size=1, max_size=400
 )
 NEXT_CENTURIES = st.integers(3_000_000_000, 253_402_300_799)
 
 
+@pytest.mark.rule("SDK 29")
 @given(WORDS, WORDS, WORDS, NEXT_CENTURIES, st.sampled_from(["", "123456789012"]))
-def test_the_two_ways_out_say_the_same(key: str, secret: str, token: str, expires_at: int, account: str) -> None:
+def test_the_shim_and_the_file_have_the_same_content(
+    key: str, secret: str, token: str, expires_at: int, account: str
+) -> None:
     made = Credentials(key, secret, token, expires_at, "arn:aws:iam::123456789012:role/Reader", account)
     assert _output(ecs_body(made).decode()).encode() == process_body(made)
 
@@ -25,10 +30,10 @@ def test_the_two_ways_out_say_the_same(key: str, secret: str, token: str, expire
 @example('{"AccessKeyId":"a","SecretAccessKey":"b","Token":"c","Expiration":"2999-01-01T00:00:00Z"}')
 @example('{"AccessKeyId":"a","SecretAccessKey":"b","Token":"c","Expiration":"2999","x":"}')
 @example('{"AccessKeyId":"a":"SecretAccessKey","b":"Token","c":"Expiration","2999-01-01T00:00:00Z":"x"}')
-def test_any_bytes_give_one_whole_answer_or_none(body: str) -> None:
+def test_any_bytes_give_one_complete_answer_or_none(body: str) -> None:
     try:
         printed = _output(body)
-    except Trouble:
+    except ShimError:
         return
     fields = json.loads(printed)
     assert fields["Version"] == 1
@@ -43,11 +48,12 @@ MEMBERS = st.dictionaries(
 )
 
 
+@pytest.mark.rule("SDK 29")
 @given(MEMBERS)
-def test_an_object_of_any_members_is_printed_as_json_reads_it_or_not_at_all(members: dict[str, object]) -> None:
+def test_an_object_of_any_members_is_printed_as_json_parses_it_or_not_at_all(members: dict[str, object]) -> None:
     try:
         printed = _output(json.dumps(members))
-    except Trouble:
+    except ShimError:
         return
     assert len(printed) <= PROCESS_MAX_BYTES
     fields = json.loads(printed)

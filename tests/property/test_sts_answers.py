@@ -1,4 +1,4 @@
-"""An STS that lies: whatever bytes it sends, the daemon has a grant that keeps its promises, or a failure."""
+"""An STS with false answers: any bytes that it sends give a valid result or a failure."""
 
 import json
 import os
@@ -18,24 +18,24 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from sidecar.errors import Failure, Outcome
 from sidecar.exchange import worker
-from sidecar.exchange.answers import order_line
-from sidecar.model import Grant
-from tests.fuzz.fuzz_answers import judged
-from tests.fuzz.promises import CLOCK, ORDERS, result_is_good
+from sidecar.exchange.messages import request_line
+from sidecar.model import AssumeRoleResult
+from tests.fuzz.fuzz_answers import results_of
+from tests.fuzz.properties import CLOCK, REQUESTS, result_is_good
 
 NOW = CLOCK.wall
-HUGE = "(more than a line of the worker may hold)"
+HUGE = "(longer than the maximum line of the worker)"
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 
 
-class LyingSts:
-    """Listens on loopback and says the same bytes to everyone."""
+class FalseSts:
+    """Listens on loopback and sends the same bytes to each client."""
 
     def __init__(self) -> None:
-        self.says = b""
+        self.answer = b""
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, name="lying-sts")
+        self._thread = threading.Thread(target=self._serve, name="false-sts")
         self._thread.start()
 
     def _serve(self) -> None:
@@ -48,7 +48,7 @@ class LyingSts:
                 (length,) = (int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:")
                 while len(body) < length:
                     body += peer.recv(65_536)
-                peer.sendall(self.says)
+                peer.sendall(self.answer)
 
     @staticmethod
     def _until(peer: socket.socket, data: bytes, end: bytes) -> bytes:
@@ -57,22 +57,22 @@ class LyingSts:
         return data
 
     def close(self) -> None:
-        """End it: a connection without a request tells it to."""
+        """End the server, by a connection without a request."""
         socket.create_connection(self._socket.getsockname()).close()
         self._thread.join()
         self._socket.close()
 
 
 @pytest.fixture(scope="module")
-def sts() -> Iterator[LyingSts]:
-    server = LyingSts()
+def sts() -> Iterator[FalseSts]:
+    server = FalseSts()
     yield server
     server.close()
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[boto3.session.Session]:
-    """What the worker makes for itself, in its environment."""
+    """The session that the worker creates, in its environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.upper().endswith("_PROXY") or name.startswith("AWS_")]:
             patch.delenv(name)
@@ -81,18 +81,18 @@ def session() -> Iterator[boto3.session.Session]:
         yield boto3.session.Session(botocore_session=plain)
 
 
-def ask(sts: LyingSts, session: boto3.session.Session, says: bytes) -> list[Grant | Failure]:
-    """Have the real worker ask for each order, and the real client judge what it says."""
-    sts.says = says
-    said = b""
-    for order in ORDERS:
-        there = replace(order, profile=replace(order.profile, endpoint_url=sts.url))
-        line: dict[str, Any] = json.loads(json.dumps(order_line(there, "")))
-        said += json.dumps({"profile": order.profile.name, **worker.exchange(session, line)}).encode() + b"\n"
-    assert ORDERS[0].token.raw.encode() not in said
-    results = judged(said)
-    for order, result in zip(ORDERS, results, strict=True):
-        result_is_good(order, result)
+def ask(sts: FalseSts, session: boto3.session.Session, answer: bytes) -> list[AssumeRoleResult | Failure]:
+    """Run the real worker for each request, and the real client with the worker's output."""
+    sts.answer = answer
+    output = b""
+    for request in REQUESTS:
+        there = replace(request, profile=replace(request.profile, endpoint_url=sts.url))
+        line: dict[str, Any] = json.loads(json.dumps(request_line(there, "")))
+        output += json.dumps({"profile": request.profile.name, **worker.exchange(session, line)}).encode() + b"\n"
+    assert REQUESTS[0].token.raw.encode() not in output
+    results = results_of(output)
+    for request, result in zip(REQUESTS, results, strict=True):
+        result_is_good(request, result)
     return results
 
 
@@ -106,8 +106,8 @@ def http(body: bytes, status: str = "200 OK", date: str = "") -> bytes:
     return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + body
 
 
-def granted(**fields: str) -> bytes:
-    """Return the XML that STS sends, the same for both calls but for its outermost names."""
+def result_xml(**fields: str) -> bytes:
+    """Return the XML that STS sends, with the elements of both calls."""
     values = {
         "AccessKeyId": "ASIAEXAMPLE",
         "SecretAccessKey": SECRET,
@@ -121,12 +121,12 @@ def granted(**fields: str) -> bytes:
         f"<AssumedRoleUser><Arn>{arn}</Arn><AssumedRoleId>AROA:s</AssumedRoleId></AssumedRoleUser>"
     )
     calls = ("AssumeRoleWithWebIdentity", "AssumeRole")
-    # A client looks for its own result and passes over what it does not know.
+    # A client reads the result of its call and ignores the other.
     result = result.replace(HUGE, "k" * 140_000)
     return ("<Response>" + "".join(f"<{call}Result>{result}</{call}Result>" for call in calls) + "</Response>").encode()
 
 
-def refused(code: str, message: str) -> bytes:
+def error_xml(code: str, message: str) -> bytes:
     return f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>".encode()
 
 
@@ -159,9 +159,9 @@ BODIES = st.one_of(
             "Expiration": TIMES,
             "Arn": TEXTS,
         },
-    ).map(lambda fields: granted(**fields)),
-    TIMES.map(lambda time: granted(Expiration=time)),
-    st.builds(refused, TEXTS, TEXTS),
+    ).map(lambda fields: result_xml(**fields)),
+    TIMES.map(lambda time: result_xml(Expiration=time)),
+    st.builds(error_xml, TEXTS, TEXTS),
     st.binary(max_size=100),
     st.sampled_from([b"", b"<html><body>Sign in to the network</body></html>", b'{"Credentials": {}}', b"<a>" * 5_000]),
 )
@@ -170,19 +170,19 @@ USUAL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 
 @USUAL
 @given(BODIES, STATUSES, DATES)
-@example(granted(Expiration="9999-12-31T23:59:59-12:00"), "200 OK", "")
-@example(granted(Expiration="2001-01-01T00:00:00Z"), "200 OK", "")
-@example(granted(Arn="arn:aws:sts::evil.example/:assumed-role/R/s"), "200 OK", "")
-def test_any_answer(sts: LyingSts, session: boto3.session.Session, body: bytes, status: str, date: str) -> None:
+@example(result_xml(Expiration="9999-12-31T23:59:59-12:00"), "200 OK", "")
+@example(result_xml(Expiration="2001-01-01T00:00:00Z"), "200 OK", "")
+@example(result_xml(Arn="arn:aws:sts::evil.example/:assumed-role/R/s"), "200 OK", "")
+def test_any_answer(sts: FalseSts, session: boto3.session.Session, body: bytes, status: str, date: str) -> None:
     ask(sts, session, http(body, status, date))
 
 
 @USUAL
 @given(st.integers(0, 1_500), st.integers(0, 20), st.binary(max_size=4))
-def test_a_good_answer_cut_or_overwritten(
-    sts: LyingSts, session: boto3.session.Session, at: int, gone: int, come: bytes
+def test_a_valid_answer_cut_or_overwritten(
+    sts: FalseSts, session: boto3.session.Session, at: int, gone: int, come: bytes
 ) -> None:
-    good = http(granted(), date=formatdate(NOW, usegmt=True))
+    good = http(result_xml(), date=formatdate(NOW, usegmt=True))
     at %= len(good)
     ask(sts, session, good[:at] + come + (good[at + gone :] if come else b""))
 
@@ -192,19 +192,19 @@ def test_a_good_answer_cut_or_overwritten(
 @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n")
 @example(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
 @example(b"HTTP/1.1 100 Continue\r\n\r\n" * 50)
-def test_bytes_that_are_no_http(sts: LyingSts, session: boto3.session.Session, says: bytes) -> None:
-    assert all(isinstance(result, Failure) for result in ask(sts, session, says))
+def test_bytes_that_are_not_http(sts: FalseSts, session: boto3.session.Session, answer: bytes) -> None:
+    assert all(isinstance(result, Failure) for result in ask(sts, session, answer))
 
 
-def test_the_same_path_takes_a_good_answer(sts: LyingSts, session: boto3.session.Session) -> None:
-    for result in ask(sts, session, http(granted(), date=formatdate(NOW, usegmt=True))):
-        assert isinstance(result, Grant)
-        assert result.life_seconds == 3_600
+def test_a_valid_answer_gives_a_result(sts: FalseSts, session: boto3.session.Session) -> None:
+    for result in ask(sts, session, http(result_xml(), date=formatdate(NOW, usegmt=True))):
+        assert isinstance(result, AssumeRoleResult)
+        assert result.lifetime_seconds == 3_600
         assert result.credentials.secret_access_key == SECRET
         assert result.credentials.account_id == "123456789012"
 
 
-def test_the_same_path_takes_a_refusal(sts: LyingSts, session: boto3.session.Session) -> None:
-    for result in ask(sts, session, http(refused("AccessDenied", "no"), "403 Forbidden")):
+def test_an_error_answer_gives_a_failure(sts: FalseSts, session: boto3.session.Session) -> None:
+    for result in ask(sts, session, http(error_xml("AccessDenied", "no"), "403 Forbidden")):
         assert isinstance(result, Failure)
         assert (result.outcome, result.code, result.status) == (Outcome.ACCESS_DENIED, "AccessDenied", 403)

@@ -1,4 +1,4 @@
-"""A control group with a container's limits, on cgroup v1 and v2. Needs root."""
+"""A control group with a CPU quota, on cgroup v1 and v2. Needs root."""
 
 import contextlib
 import os
@@ -15,11 +15,11 @@ _PERIOD_US = 100_000
 
 
 class ControlGroup:
-    """Where a process and all of its children run under a CPU quota, and how much memory they took.
+    """A group in which a process and its children run with a CPU quota; it also has their memory figures.
 
     Args:
-        folders: of the controllers cpu and memory; one and the same on v2.
-        unified: whether it is v2.
+        folders: the folders of the controllers cpu and memory, which are the same on v2.
+        unified: whether it is cgroup v2.
     """
 
     def __init__(self, folders: Sequence[Path], *, unified: bool) -> None:
@@ -27,7 +27,7 @@ class ControlGroup:
         self._unified = unified
 
     def limit(self, cpus: float) -> None:
-        """Give so many CPUs, as a container's limit does."""
+        """Set the quota to this number of CPUs, as a container's limit does."""
         quota = int(cpus * _PERIOD_US)
         if self._unified:
             (self._folders[0] / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
@@ -36,33 +36,33 @@ class ControlGroup:
             (self._folders[0] / "cpu.cfs_quota_us").write_text(str(quota))
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """Return the command that runs ``command`` inside from its first instruction on."""
+        """Return the command that joins the group and then executes ``command``."""
         joins = "; ".join(f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in self._folders)
         return ["/bin/sh", "-c", f"{joins}; exec {shlex.join(command)}"]
 
     def peak_bytes(self) -> int:
-        """Return the most memory that everything inside took at one moment, page cache included."""
+        """Return the maximum memory of the group at one moment, page cache included."""
         name = "memory.peak" if self._unified else "memory.max_usage_in_bytes"
         return int((self._folders[-1] / name).read_text())
 
     def used_bytes(self) -> int:
-        """Return the memory that cannot be given back: anonymous and shared."""
+        """Return the memory that the kernel cannot reclaim: anonymous and shared."""
         fields = dict(line.split() for line in (self._folders[-1] / "memory.stat").read_text().splitlines())
         names = ("anon", "shmem") if self._unified else ("total_rss", "total_shmem")
         return sum(int(fields.get(name, 0)) for name in names)
 
     def throttled_seconds(self) -> float:
-        """Return for how long the quota kept it from running."""
+        """Return how long the quota has stopped the group's processes."""
         fields = dict(line.split() for line in (self._folders[0] / "cpu.stat").read_text().splitlines())
         return int(fields["throttled_usec"]) / 1e6 if self._unified else int(fields["throttled_time"]) / 1e9
 
 
 @contextlib.contextmanager
 def control_group(name: str) -> Iterator[ControlGroup]:
-    """Make a group and remove it at the end; what ran inside must have ended by then."""
+    """Create a group, and remove it at the end; its processes must have ended before."""
     unified = (_ROOT / "cgroup.controllers").exists()
     if os.geteuid():
-        sys.exit("these tests make control groups: run them as root")
+        sys.exit("control groups need root; run these tests as root")
     parents = [_ROOT] if unified else [_ROOT / "cpu", _ROOT / "memory"]
     if unified:
         (_ROOT / "cgroup.subtree_control").write_text("+cpu +memory")
@@ -78,5 +78,5 @@ def control_group(name: str) -> Iterator[ControlGroup]:
                     folder.rmdir()
                     break
                 except OSError:
-                    # The kernel lets go of a process a moment after it was reaped.
+                    # The kernel removes a process from the group a moment after it was reaped.
                     time.sleep(0.02)

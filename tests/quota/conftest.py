@@ -1,4 +1,4 @@
-"""The functional fixtures, and a place for figures that are printed at the end."""
+"""The functional fixtures, and a fixture for figures that are printed at the end."""
 
 import pytest
 
@@ -11,7 +11,7 @@ _LINES: list[str] = []
 
 @pytest.fixture
 def figures() -> list[str]:
-    """Lines to print at the end of the run, whatever the outcome."""
+    """Lines to print at the end of the run, also after a failure."""
     return _LINES
 
 

@@ -1,4 +1,4 @@
-"""What a container with a CPU limit of 100m does: five profiles, one child, and an endpoint that goes on answering."""
+"""A container with a CPU limit of 100m: five profiles, one worker process, and the latency of the endpoint."""
 
 import http.client
 import os
@@ -22,7 +22,7 @@ NAMES = tuple(f"profile-{number}" for number in range(1, 6))
 
 
 class Poller(threading.Thread):
-    """Asks over one kept connection, about 100 times a second, and keeps every latency and status."""
+    """Sends about 100 requests a second on one connection, and records each latency and status."""
 
     def __init__(self, port: int, path: str, token: str) -> None:
         super().__init__(daemon=True)
@@ -48,7 +48,7 @@ class Poller(threading.Thread):
         self.join()
 
 
-# Before run_sidecar in each signature: it is then removed after the daemon has ended.
+# Before run_sidecar in each signature, so that the group is removed after the daemon has ended.
 @pytest.fixture
 def group() -> Iterator[ControlGroup]:
     with control_group("aws-oidc-sidecar-quota") as made:
@@ -56,7 +56,7 @@ def group() -> Iterator[ControlGroup]:
         yield made
 
 
-def test_five_profiles_are_exchanged_by_one_child_while_the_endpoint_answers(
+def test_five_profiles_are_exchanged_by_one_worker_while_the_endpoint_responds_within_a_second(
     fresh_world: World, group: ControlGroup, run_sidecar: Run, tmp_path: Path, figures: list[str]
 ) -> None:
     sections = []
@@ -69,7 +69,7 @@ def test_five_profiles_are_exchanged_by_one_child_while_the_endpoint_answers(
     sidecar = run_sidecar({"AWS_ROLE_ARN": ""}, profiles_file=str(file), command=group.command(COMMAND))
     began = time.perf_counter()
     for name in NAMES:
-        sidecar.wait_for("credentials_renewed", profile=name)
+        sidecar.wait_for("credentials_refreshed", profile=name)
     first = time.perf_counter() - began
     while sidecar.children():
         sidecar.wait(0.1)
@@ -81,38 +81,43 @@ def test_five_profiles_are_exchanged_by_one_child_while_the_endpoint_answers(
     used = 0
     os.kill(sidecar.process.pid, signal.SIGHUP)
     began = time.perf_counter()
-    while any(len(_renewals(sidecar, name)) < 2 for name in NAMES):
+    while any(len(_refreshes(sidecar, name)) < 2 for name in NAMES):
         used = max(used, group.used_bytes())
         assert time.perf_counter() - began < 60
         assert len(sidecar.children()) <= 1, "more than one child at a time"
         sidecar.wait(0.05)
-    renewal = time.perf_counter() - began
+    refresh = time.perf_counter() - began
     poller.stop()
 
     p99 = quantiles(poller.seconds, n=100)[98]
     figures.append(
-        f"five profiles, first credentials of all after {first:.1f} s; renewed again in {renewal:.1f} s",
+        f"five profiles, first credentials of all after {first:.1f} s; refreshed again in {refresh:.1f} s",
     )
     figures.append(
-        f"endpoint during that exchange: {len(poller.seconds)} answers, p50 {median(poller.seconds) * 1e3:.1f} ms, "
+        f"endpoint during that exchange: {len(poller.seconds)} responses, p50 {median(poller.seconds) * 1e3:.1f} ms, "
         f"p99 {p99 * 1e3:.0f} ms, slowest {max(poller.seconds) * 1e3:.0f} ms"
     )
     figures.append(
-        f"memory, anonymous and shared: at rest {at_rest / 1e6:.0f} MB, most during the exchange {used / 1e6:.0f} MB; "
-        f"the kernel's peak of everything {group.peak_bytes() / 1e6:.0f} MB"
+        f"memory, anonymous and shared: at rest {at_rest / 1e6:.0f} MB, "
+        f"maximum during the exchange {used / 1e6:.0f} MB; "
+        f"the kernel's peak, page cache included, {group.peak_bytes() / 1e6:.0f} MB"
     )
     assert poller.statuses == {200}
     assert max(poller.seconds) < 1.0
     assert [line for line in sidecar.lines if line["event"] == "exchange_failed"] == []
 
 
-def _renewals(sidecar: Sidecar, name: str) -> list[dict[str, object]]:
-    return [line for line in tuple(sidecar.lines) if line["event"] == "credentials_renewed" and line["profile"] == name]
+def _refreshes(sidecar: Sidecar, name: str) -> list[dict[str, object]]:
+    return [
+        line for line in tuple(sidecar.lines) if line["event"] == "credentials_refreshed" and line["profile"] == name
+    ]
 
 
-def test_check_costs_at_most_three_bare_interpreters(run_sidecar: Run, group: ControlGroup, figures: list[str]) -> None:
+def test_check_takes_at_most_three_times_a_bare_interpreter(
+    run_sidecar: Run, group: ControlGroup, figures: list[str]
+) -> None:
     sidecar = run_sidecar()
-    sidecar.wait_for("credentials_renewed")
+    sidecar.wait_for("credentials_refreshed")
     bare = group.command([sys.executable, "-I", "-c", "pass"])
     check = group.command([sys.executable, "-I", "-m", "sidecar", "check", f"--admin-port={sidecar.admin_port}"])
     times: dict[str, list[float]] = {"bare": [], "check": []}

@@ -1,16 +1,21 @@
-"""A part of the daemon that ends by a bug takes the process along: what renews nothing must not look alive."""
+"""If a part of the daemon ends by a bug, the process ends: a daemon that refreshes nothing must not look alive."""
 
 import asyncio
+import contextlib
 import io
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from sidecar.config import resolve
-from sidecar.daemon import EXIT_BUG, Daemon
+import pytest
+
+from sidecar.credentials.interfaces import Exchange
+from sidecar.daemon import Daemon
 from sidecar.errors import Failure, Outcome, Retry
-from sidecar.log import make_logger
-from sidecar.model import Grant, Order
+from sidecar.exits import Exit
+from sidecar.model import AssumeRoleRequest, AssumeRoleResult
+from sidecar.settings.resolve import resolve
+from sidecar.telemetry.log import make_logger
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import ROLE_ARN, jwt_bytes
 
@@ -18,13 +23,20 @@ from tests.helpers.values import ROLE_ARN, jwt_bytes
 class BrokenExchanger:
     """Implements ``Exchanger`` with a bug."""
 
-    async def exchange(self, more: Callable[[], Sequence[Order]]) -> AsyncGenerator[tuple[str, Grant | Failure]]:
-        """Give a result for what nobody asked for: the KeyError that follows quotes the token."""
-        for order in more():
-            yield order.token.raw, Failure(Outcome.TIMEOUT, Retry.TRANSIENT, "hint")
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncGenerator[Exchange]:
+        yield self._exchange
+
+    async def _exchange(
+        self, requests: Sequence[AssumeRoleRequest]
+    ) -> AsyncGenerator[tuple[str, AssumeRoleResult | Failure]]:
+        """Yield a result that was not requested: the KeyError that follows quotes the token."""
+        for request in requests:
+            yield request.token.raw, Failure(Outcome.TIMEOUT, Retry.TRANSIENT, "hint")
 
 
-def test_a_bug_ends_the_process_with_70_and_is_told_by_its_class_alone(tmp_path: Path) -> None:
+@pytest.mark.rule("Kubernetes D8")
+def test_a_bug_ends_the_process_with_70_and_only_its_class_is_logged(tmp_path: Path) -> None:
     (tmp_path / "profiles" / "default").mkdir(parents=True)
     (tmp_path / "token").write_bytes(jwt_bytes())
     environment = {
@@ -41,11 +53,11 @@ def test_a_bug_ends_the_process_with_70_and_is_told_by_its_class_alone(tmp_path:
     async def main() -> int:
         clock = FakeClock()
         daemon = Daemon(settings, lambda: settings, {}, clock, make_logger("debug", clock, stream))
-        daemon._keeper._exchanger = BrokenExchanger()
+        daemon._refresher._exchanger = BrokenExchanger()
         async with asyncio.timeout(10):
             return await daemon.run()
 
-    assert asyncio.run(main()) == EXIT_BUG
+    assert asyncio.run(main()) == Exit.BUG
     crashed = [line for line in map(json.loads, stream.getvalue().splitlines()) if line["event"] == "crashed"]
-    assert [(line["task"], line["error_type"]) for line in crashed] == [("keeper", "KeyError")]
+    assert [(line["task"], line["error_type"]) for line in crashed] == [("refresher", "KeyError")]
     assert jwt_bytes().decode() not in stream.getvalue()

@@ -1,4 +1,4 @@
-"""What the daemon answers to the kubelet, asked of a daemon that was built but not started, by a clock of ours."""
+"""The answers to the probes of the kubelet, by a daemon that was built but not started, with a fake clock."""
 
 import asyncio
 import io
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import resolve
 from sidecar.credentials.timing import hold
 from sidecar.daemon import Daemon
-from sidecar.log import make_logger
+from sidecar.settings.resolve import resolve
+from sidecar.telemetry.log import make_logger
 from tests.helpers.clock import FakeClock
-from tests.helpers.values import ROLE_ARN, grant
+from tests.helpers.values import ROLE_ARN, assume_role_result
 
 PROFILES = f"""
 [profile reader]
@@ -26,73 +26,78 @@ serve = false
 """
 
 
-def with_daemon(story: Callable[[Daemon, FakeClock], None], profiles: str = "") -> None:
-    """Tell a story of a daemon, which needs an event loop to be built."""
+def with_daemon(scenario: Callable[[Daemon, FakeClock], None], profiles: str = "") -> None:
+    """Run a scenario with a daemon; its constructor needs an event loop."""
     environment = {"AWS_OIDC_SIDECAR_PROFILES_FILE": "/profiles"} if profiles else {"AWS_ROLE_ARN": ROLE_ARN}
     settings = resolve({}, environment, lambda _: profiles)
     clock = FakeClock()
 
     async def main() -> None:
         logger = make_logger("info", clock, io.StringIO())
-        story(Daemon(settings, lambda: settings, {}, clock, logger), clock)
+        scenario(Daemon(settings, lambda: settings, {}, clock, logger), clock)
 
     asyncio.run(main())
 
 
-def test_it_is_ready_as_long_as_an_unexpired_set_is_held() -> None:
-    def story(daemon: Daemon, clock: FakeClock) -> None:
+@pytest.mark.rule("SDK 24")
+@pytest.mark.mutant("ready with expired credentials")
+def test_the_daemon_is_ready_while_unexpired_credentials_are_held() -> None:
+    def scenario(daemon: Daemon, clock: FakeClock) -> None:
         assert not daemon._readiness()[0]
-        daemon._store.publish("default", hold(grant()))
+        daemon._store.publish("default", hold(assume_role_result()))
         assert daemon._readiness() == (True, "ready")
-        # The keeper has not looked yet; the clock alone makes it unready.
+        # The refresher has not checked the time yet; the clock alone makes the daemon unready.
         clock.advance(3_570)
-        ready, why = daemon._readiness()
+        ready, reason = daemon._readiness()
         assert not ready
-        assert why.startswith("default: no unexpired credentials")
+        assert reason.startswith("default: no unexpired credentials")
 
-    with_daemon(story)
+    with_daemon(scenario)
 
 
-def test_a_wall_clock_stepped_ahead_makes_it_unready_and_stepped_back_ready_again() -> None:
-    def story(daemon: Daemon, clock: FakeClock) -> None:
-        daemon._store.publish("default", hold(grant()))
+def test_a_wall_clock_stepped_forward_makes_the_daemon_unready_until_it_is_stepped_back() -> None:
+    def scenario(daemon: Daemon, clock: FakeClock) -> None:
+        daemon._store.publish("default", hold(assume_role_result()))
         clock.step_wall(86_400)
         assert not daemon._readiness()[0]
         clock.step_wall(-86_400)
         assert daemon._readiness()[0]
 
-    with_daemon(story)
+    with_daemon(scenario)
 
 
-def test_the_start_gate_opens_with_the_first_set_and_stays_open() -> None:
-    def story(daemon: Daemon, clock: FakeClock) -> None:
+@pytest.mark.rule("SDK 24", "Kubernetes D6")
+@pytest.mark.mutant("the startup probe fails in an outage after the start")
+def test_the_startup_probe_succeeds_with_the_first_credentials_and_afterwards() -> None:
+    def scenario(daemon: Daemon, clock: FakeClock) -> None:
         assert not daemon._startup()[0]
-        daemon._store.publish("default", hold(grant()))
+        daemon._store.publish("default", hold(assume_role_result()))
         assert daemon._startup()[0]
         clock.advance(3_600)
         assert not daemon._readiness()[0]
         assert daemon._startup() == (True, "started")
 
-    with_daemon(story)
+    with_daemon(scenario)
 
 
-def test_readiness_asks_for_what_is_served_and_not_for_a_mere_source() -> None:
-    def story(daemon: Daemon, _: FakeClock) -> None:
-        daemon._store.publish("base", hold(grant(1)))
-        ready, why = daemon._readiness()
+def test_readiness_checks_served_profiles_only() -> None:
+    def scenario(daemon: Daemon, _: FakeClock) -> None:
+        daemon._store.publish("base", hold(assume_role_result(1)))
+        ready, reason = daemon._readiness()
         assert not ready
-        assert why.startswith("reader: ")
+        assert reason.startswith("reader: ")
         daemon._store.publish("base", None)
-        daemon._store.publish("reader", hold(grant(2)))
+        daemon._store.publish("reader", hold(assume_role_result(2)))
         assert daemon._readiness()[0]
 
-    with_daemon(story, PROFILES)
+    with_daemon(scenario, PROFILES)
 
 
-def test_each_profile_that_is_served_has_an_auth_token_file_before_anything_listens(
+@pytest.mark.rule("SDK 7")
+def test_each_served_profile_has_an_auth_token_file_before_a_port_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that finds no file goes on unsigned (C++) or hangs (CRT), and the start gate is asked over a port."""
+    """A client that finds no file sends unsigned requests (C++) or hangs (CRT); the startup probe needs a port."""
     (tmp_path / "profiles" / "default").mkdir(parents=True)
     environment = {
         "AWS_ROLE_ARN": ROLE_ARN,
@@ -114,7 +119,7 @@ def test_each_profile_that_is_served_has_an_auth_token_file_before_anything_list
             file_was_there.append((tmp_path / "profiles" / "default" / "auth-token").exists())
             add(*arguments)
 
-        monkeypatch.setattr(loop, "add_reader", add_reader)  # every listener goes by it
+        monkeypatch.setattr(loop, "add_reader", add_reader)  # each listener calls it
         monkeypatch.setattr(daemon._log, "info", lambda *_, **__: daemon._stop.set())
         assert await daemon.run() == 0
 

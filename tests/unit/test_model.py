@@ -2,10 +2,10 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from sidecar.credentials.states import State, TicketSeen
+from sidecar.credentials.states import InputChanged, ProfileState
 from sidecar.credentials.timing import hold
-from sidecar.model import Order, account_of
-from tests.helpers.values import credentials, grant, profile, token
+from sidecar.model import AssumeRoleRequest, account_of
+from tests.helpers.values import assume_role_result, credentials, profile, token
 
 SECRETS = (
     credentials().access_key_id,
@@ -15,11 +15,13 @@ SECRETS = (
 )
 
 
+@pytest.mark.mutant("a token shows in its repr", "a secret key shows in its repr")
 @pytest.mark.parametrize(
     "value",
     [
-        credentials(), token(), grant(), hold(grant()), Order(profile(), token()), TicketSeen(token()),
-        State(ticket=token(), held=hold(grant())),
+        credentials(), token(), assume_role_result(), hold(assume_role_result()),
+        AssumeRoleRequest(profile(), token()), InputChanged(token()),
+        ProfileState(exchange_input=token(), held=hold(assume_role_result())),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -28,7 +30,7 @@ def test_no_text_form_of_a_value_shows_a_secret(value: object) -> None:
         assert not any(secret in shown for secret in SECRETS)
 
 
-def test_a_set_cannot_be_changed_field_by_field() -> None:
+def test_credentials_cannot_be_changed_field_by_field() -> None:
     with pytest.raises(FrozenInstanceError):
         credentials().session_token = "other"  # type: ignore[misc] # what the test is about
 

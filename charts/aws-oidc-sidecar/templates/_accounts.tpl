@@ -1,8 +1,8 @@
 {{/*
-Every ServiceAccount of the release with all that is decided about it, as a JSON list; it fails for what contradicts.
+Every ServiceAccount of the release with its settings, as a JSON list. Fails for settings that contradict each other.
 
 An item has name, create, annotations, labels, audience, region, profiles (by name, each with roleArn, durationSeconds,
-region and what else it was given) and served, the names of those that the sidecar serves, sorted.
+region, onChange and its other keys from the values) and served, the sorted names of the profiles that the sidecar serves.
 */}}
 {{- define "aws-oidc-sidecar.accounts" -}}
 {{- include "aws-oidc-sidecar.checkValues" . -}}
@@ -13,21 +13,21 @@ region and what else it was given) and served, the names of those that the sidec
 {{-   $given = prepend $given (dict "name" (include "aws-oidc-sidecar.fullname" .) "roleArn" $values.roleArn) -}}
 {{- end -}}
 {{- if not (or $given (eq $values.bootstrap.mode "apply")) -}}
-{{-   fail "roleArn: is not set; set it to the IAM role, or list serviceAccounts; for the bootstrap Job alone set bootstrap.mode=apply" -}}
+{{-   fail "roleArn: is not set; set it to the IAM role, or set serviceAccounts; for the bootstrap Job alone set bootstrap.mode=apply" -}}
 {{- end -}}
 {{- $accounts := list -}}
 {{- $seen := dict -}}
 {{- range $given -}}
 {{-   $where := printf "serviceAccounts: %s" .name -}}
 {{-   if hasKey $seen .name -}}
-{{-     fail (printf "%s: is there twice; keep one. The top-level roleArn makes the one that is named like the release's objects" $where) -}}
+{{-     fail (printf "%s: duplicate name; keep one. The top-level roleArn adds the ServiceAccount with the name of the release's objects" $where) -}}
 {{-   end -}}
 {{-   $_ := set $seen .name true -}}
 {{-   include "aws-oidc-sidecar.checkName" (dict "root" $ "where" $where "name" .name) -}}
 {{-   $profiles := deepCopy (.profiles | default dict) -}}
 {{-   if .roleArn -}}
 {{-     if hasKey $profiles "default" -}}
-{{-       fail (printf "%s: roleArn and profiles.default contradict; keep one of them" $where) -}}
+{{-       fail (printf "%s: roleArn and profiles.default both set the profile default; keep one of them" $where) -}}
 {{-     end -}}
 {{-     $_ := set $profiles "default" (dict "roleArn" .roleArn) -}}
 {{-   end -}}
@@ -36,6 +36,7 @@ region and what else it was given) and served, the names of those that the sidec
 {{-   end -}}
 {{-   $region := .region | default $values.region -}}
 {{-   $seconds := .durationSeconds | default $values.durationSeconds -}}
+{{-   $onChange := .onChange | default $values.onChange -}}
 {{-   $served := list -}}
 {{-   range $name := keys $profiles | sortAlpha -}}
 {{-     $profile := get $profiles $name -}}
@@ -46,9 +47,10 @@ region and what else it was given) and served, the names of those that the sidec
 {{-     $own := $profile.durationSeconds | default (ternary (min $seconds 3600) $seconds (not (empty $profile.sourceProfile))) -}}
 {{-     $_ := set $profile "durationSeconds" (int64 $own) -}}
 {{-     $_ := set $profile "region" ($profile.region | default $region) -}}
+{{-     $_ := set $profile "onChange" ($profile.onChange | default $onChange) -}}
 {{-   end -}}
 {{-   if not $served -}}
-{{-     fail (printf "%s: serves no profile; remove serve: false from the one that pods use" $where) -}}
+{{-     fail (printf "%s: serves no profile; remove serve: false from the profile that pods use" $where) -}}
 {{-   end -}}
 {{-   $accounts = append $accounts (dict
         "name" .name
@@ -64,23 +66,23 @@ region and what else it was given) and served, the names of those that the sidec
 {{- end -}}
 
 {{/*
-Nothing, or a failure: what the daemon would refuse, and AWS. Takes (dict "where" TEXT "name" NAME "profiles" PROFILES).
+Renders nothing. Fails for a profile that the daemon or AWS would reject. Takes (dict "where" TEXT "name" NAME "profiles" PROFILES).
 */}}
 {{- define "aws-oidc-sidecar.checkProfile" -}}
 {{- $profile := get .profiles .name -}}
 {{- if $profile.sourceProfile -}}
 {{-   if gt (int64 ($profile.durationSeconds | default 0)) 3600 -}}
-{{-     fail (printf "%s: durationSeconds: is over 3600, the most that AWS gives a chained role; lower it, or remove sourceProfile" .where) -}}
+{{-     fail (printf "%s: durationSeconds: is over 3600, the maximum of AWS for a chained role; lower it, or remove sourceProfile" .where) -}}
 {{-   end -}}
 {{-   $at := .name -}}
 {{-   $way := list -}}
 {{-   range until (add1 (len .profiles) | int) -}}
 {{-     if $at -}}
 {{-       if has $at $way -}}
-{{-         fail (printf "%s: sourceProfile: is a loop, %s; break it" $.where (append $way $at | join " -> ")) -}}
+{{-         fail (printf "%s: sourceProfile: is a loop, %s; remove one sourceProfile" $.where (append $way $at | join " -> ")) -}}
 {{-       end -}}
 {{-       if not (hasKey $.profiles $at) -}}
-{{-         fail (printf "%s: sourceProfile: %s is not a profile of this ServiceAccount; add it, or name another" $.where $at) -}}
+{{-         fail (printf "%s: sourceProfile: %s is not a profile of this ServiceAccount; add that profile, or use another" $.where $at) -}}
 {{-       end -}}
 {{-       $way = append $way $at -}}
 {{-       $at = (get $.profiles $at).sourceProfile -}}
@@ -89,7 +91,7 @@ Nothing, or a failure: what the daemon would refuse, and AWS. Takes (dict "where
 {{- else -}}
 {{-   range $key := list "externalId" "sessionTags" -}}
 {{-     if get $profile $key -}}
-{{-       fail (printf "%s: %s: needs sourceProfile, since AssumeRoleWithWebIdentity has no such parameter; remove it, or chain the role" $.where $key) -}}
+{{-       fail (printf "%s: %s: needs sourceProfile, because AssumeRoleWithWebIdentity has no such parameter; remove it, or chain the role" $.where $key) -}}
 {{-     end -}}
 {{-   end -}}
 {{- end -}}
@@ -132,6 +134,9 @@ policy_arns = {{ join "," . }}
 {{- end }}
 {{- if $profile.sessionTags }}
 session_tags = true
+{{- end }}
+{{- with $profile.onChange }}
+on_change = {{ . }}
 {{- end }}
 {{- if eq $profile.serve false }}
 serve = false

@@ -3,15 +3,16 @@
 {{- end -}}
 
 {{/*
-The name of what has no namespace. A colon is in no namespace and in no release, so no two releases have the same.
+The name of the objects without a namespace. Names of namespaces and releases have no colon, so no two releases have the
+same name.
 */}}
 {{- define "aws-oidc-sidecar.clusterName" -}}
 {{- printf "aws-oidc-sidecar:%s:%s:bootstrap" .Release.Namespace .Release.Name -}}
 {{- end -}}
 
 {{/*
-The Job's name. A Job cannot be changed, so it has the revision, and the digest of the spec for those who render without
-revisions. Takes (dict "root" $ "spec" TEXT).
+The Job's name. A Job cannot be changed, so the name has the revision, and the digest of the spec for `helm template`,
+which has no revisions. Takes (dict "root" $ "spec" TEXT).
 */}}
 {{- define "aws-oidc-sidecar.jobName" -}}
 {{- $suffix := printf "%d-%s" (int .root.Release.Revision) (sha256sum .spec | trunc 8) -}}
@@ -28,8 +29,8 @@ activeDeadlineSeconds: {{ int .Values.bootstrap.activeDeadlineSeconds }}
 {{- if not (kindIs "invalid" .Values.bootstrap.ttlSecondsAfterFinished) }}
 ttlSecondsAfterFinished: {{ int .Values.bootstrap.ttlSecondsAfterFinished }}
 {{- end }}
-# These exit codes stand for what somebody has to mend: a finding, a setting, a right, a binding of others. Not 5: the
-# documents are closed until a binding takes effect, which another release may be making.
+# A person must fix the failures with these exit codes: a finding, a setting, a permission, a binding of another owner. Not
+# 5: the documents are closed until a binding takes effect, which another release may be creating.
 podFailurePolicy:
   rules:
     - action: FailJob
@@ -42,7 +43,7 @@ template:
   spec:
     serviceAccountName: {{ include "aws-oidc-sidecar.bootstrapName" . | quote }}
     automountServiceAccountToken: false
-    # A new pod for each try: the log of a failed one stays.
+    # A new pod for each retry, so that the log of a failed pod stays.
     restartPolicy: Never
     {{- with .Values.imagePullSecrets }}
     imagePullSecrets:
@@ -98,13 +99,13 @@ template:
         configMap:
           name: {{ . | quote }}
       {{- end }}
-      # The CA tells the API server from one that only pretends; where there is none, the command says so.
+      # With the CA the command verifies the API server; without it the command reports that.
       - name: kube-api-access
         projected:
           sources:
             - configMap: {name: kube-root-ca.crt, optional: true, items: [{key: ca.crt, path: ca.crt}]}
             {{- if $apply }}
-            # For the one request with a login.
+            # For the one request with authentication.
             - serviceAccountToken: {expirationSeconds: 3600, path: token}
             {{- end }}
 {{- end -}}

@@ -3,7 +3,8 @@
 {{- end -}}
 
 {{/*
-The release's name with the chart's, once where the one holds the other: the name of the ServiceAccount of a first install.
+The release's name and the chart's, or the release's alone if it contains the chart's: the name of the ServiceAccount of a
+first install.
 */}}
 {{- define "aws-oidc-sidecar.fullname" -}}
 {{- if .Values.fullnameOverride -}}
@@ -31,7 +32,7 @@ The labels of every object of this chart.
 {{- end -}}
 
 {{/*
-The labels of an object that has some of its own: the chart's win over these, and these over commonLabels.
+The labels of an object with its own labels: the chart's replace these, and these replace commonLabels.
 Takes (dict "root" $ "labels" MAP).
 */}}
 {{- define "aws-oidc-sidecar.labelsWith" -}}
@@ -44,7 +45,7 @@ Takes (dict "root" $ "labels" MAP).
 {{-     fail (printf "commonLabels: %s: is set by the chart; remove it" $key) -}}
 {{-   end -}}
 {{- end -}}
-{{- /* Not by merge, which takes an empty text for one that is not there. */ -}}
+{{- /* Not by merge, which treats an empty text as absent. */ -}}
 {{- $made := dict -}}
 {{- range $labels := list .root.Values.commonLabels .labels $own -}}
 {{-   range $key, $value := $labels -}}
@@ -55,7 +56,7 @@ Takes (dict "root" $ "labels" MAP).
 {{- end -}}
 
 {{/*
-A name of at most 63 characters from two parts, with a hash where it is cut. Takes (list PART PART).
+A name of at most 63 characters from two parts; a longer one is cut and ends in a hash. Takes (list PART PART).
 */}}
 {{- define "aws-oidc-sidecar.joined" -}}
 {{- $name := join "-" . -}}
@@ -67,7 +68,7 @@ A name of at most 63 characters from two parts, with a hash where it is cut. Tak
 {{- end -}}
 
 {{/*
-What this chart's pods give the templates of the library, as JSON. Takes (dict "root" $ "account" ACCOUNT).
+The dict for the library's templates in this chart's pods, as JSON. Takes (dict "root" $ "account" ACCOUNT).
 */}}
 {{- define "aws-oidc-sidecar.podSettings" -}}
 {{- dict
@@ -86,7 +87,7 @@ What this chart's pods give the templates of the library, as JSON. Takes (dict "
 {{- end -}}
 
 {{/*
-{variable: what to set instead} of those that the test's AWS CLI has already, as JSON.
+{variable: how to fix} for the variables of the test's AWS CLI that the chart sets, as JSON.
 */}}
 {{- define "aws-oidc-sidecar.testVariables" -}}
 {{- dict

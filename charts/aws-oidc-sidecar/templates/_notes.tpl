@@ -1,7 +1,7 @@
 {{/*
-Every role of the release once, those that assume others first, as a JSON list of {role, subjects, assumedBy, assumes,
-audiences, seconds, tags}: a trust policy is replaced whole, so that one command has to name all that may assume the
-role, and IAM refuses one that names a role which does not exist. Takes (dict "root" $ "accounts" LIST).
+Every role of the release once, roles that assume others first, as a JSON list of {role, subjects, assumedBy, assumes,
+audiences, seconds, tags}. A command replaces the whole trust policy, so one command must name all principals that may
+assume the role, and IAM rejects a trust policy with a role that does not exist. Takes (dict "root" $ "accounts" LIST).
 */}}
 {{- define "aws-oidc-sidecar.roles" -}}
 {{- $roles := dict -}}
@@ -36,18 +36,18 @@ role, and IAM refuses one that names a role which does not exist. Takes (dict "r
 {{-   $_ := set $role "assumes" $statements -}}
 {{- end -}}
 {{- $sorted := list -}}
-{{- $there := dict -}}
+{{- $listed := dict -}}
 {{- range $round := until (add1 (len $roles) | int) -}}
 {{-   range $arn := keys $roles | sortAlpha -}}
 {{-     $role := get $roles $arn -}}
 {{-     $waits := false -}}
 {{-     range ternary list $role.assumedBy (not (empty $role.subjects)) -}}
-{{-       $waits = or $waits (not (hasKey $there .)) -}}
+{{-       $waits = or $waits (not (hasKey $listed .)) -}}
 {{-     end -}}
-{{- /*  Roles that two accounts chain in opposite directions have no order: they come last. */ -}}
-{{-     if and (not (hasKey $there $arn)) (or (not $waits) (eq $round (len $roles))) -}}
+{{- /*  Roles that two accounts chain in opposite directions have no order, so they come last. */ -}}
+{{-     if and (not (hasKey $listed $arn)) (or (not $waits) (eq $round (len $roles))) -}}
 {{-       $sorted = append $sorted $role -}}
-{{-       $_ := set $there $arn true -}}
+{{-       $_ := set $listed $arn true -}}
 {{-     end -}}
 {{-   end -}}
 {{- end -}}
@@ -62,11 +62,12 @@ A text as one word of a POSIX shell.
 {{- end -}}
 
 {{/*
-The command that makes one role and its trust. Takes an item of the list above.
+The command that creates one role and its trust policy. Takes an item of the list above.
 */}}
 {{- define "aws-oidc-sidecar.roleCommand" -}}
 {{- $parts := splitList ":" .role -}}
-{{- $path := last $parts | trimPrefix "role/" -}}
+{{- /* A path may have colons, quotes and dollar signs. */ -}}
+{{- $path := slice $parts 5 | join ":" | trimPrefix "role/" -}}
 {{- $name := splitList "/" $path | last -}}
 {{- $file := printf "assume-%s.json" $name -}}
 # in account {{ index $parts 4 }}
@@ -74,7 +75,7 @@ The command that makes one role and its trust. Takes an item of the list above.
 echo {{ dict "Version" "2012-10-17" "Statement" . | toRawJson | include "aws-oidc-sidecar.shellWord" }} > {{ $file }}
 {{- end }}
 aws-oidc-sidecar bootstrap aws --issuer "$issuer" --role {{ $name }}
-{{- if ne $path $name }} --path /{{ trimSuffix $name $path }}{{ end }}
+{{- if ne $path $name }} --path {{ trimSuffix $name $path | printf "/%s" | include "aws-oidc-sidecar.shellWord" }}{{ end }}
 {{- if .subjects }}
 {{-   range .subjects }} \
   --service-account {{ . }}
@@ -89,7 +90,7 @@ aws-oidc-sidecar bootstrap aws --issuer "$issuer" --role {{ $name }}
 {{-   end }}
 {{- else }}
 {{-   range .assumedBy }} \
-  --assumed-by {{ . }}
+  --assumed-by {{ include "aws-oidc-sidecar.shellWord" . }}
 {{-   end }}
 {{-   if .tags }} \
   --session-tags
@@ -99,8 +100,8 @@ aws-oidc-sidecar bootstrap aws --issuer "$issuer" --role {{ $name }}
   --inline-policy assume-roles={{ $file }}
 {{- end }}
 {{- if and .subjects .assumedBy }}
-# These roles assume it, too, and one command makes trust for tokens or for roles, not for both: let them into its trust
-# policy by hand, with {{ ternary "sts:AssumeRole and sts:TagSession" "sts:AssumeRole" .tags }}, once they exist and after each run, which replaces it whole.
+# The roles below assume this role, too. One command sets up trust for tokens or for roles, not for both: add these roles
+# to its trust policy by hand, with {{ ternary "sts:AssumeRole and sts:TagSession" "sts:AssumeRole" .tags }}, once they exist and after each run, which replaces the policy.
 {{-   range .assumedBy }}
 #   {{ . }}
 {{-   end }}

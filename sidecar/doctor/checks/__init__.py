@@ -1,1 +1,1 @@
-"""The links of the chain, one file each: what is looked at, what that means, and the mend."""
+"""The checks, one file each, with the causes that they can name."""

@@ -1,13 +1,14 @@
-"""The environment of the application's container: what wins over the endpoint, and what lacks."""
+"""Checks the application's environment: settings that SDKs prefer to the endpoint, and variables that are missing."""
 
 from typing import Final
 
-from sidecar.appenv import FULL_URI, variables
-from sidecar.appenv_findings import NEEDS, RULES, findings
-from sidecar.doctor.case import Case, Place
-from sidecar.doctor.verdict import Cause, Check, Finding, Verdict, broken, good, skipped
+from sidecar.application.rules import NEEDS, RULES, environment_warnings
+from sidecar.application.surroundings import surroundings
+from sidecar.application.variables import FULL_URI, variables
+from sidecar.doctor.case import Case
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, broken, good, skipped
 from sidecar.limits import ENDPOINT_ADDRESS, ENDPOINT_PATH
-from sidecar.surroundings import surroundings
 
 __all__ = ("CHECK",)
 
@@ -15,11 +16,11 @@ _RULES: Final = (*NEEDS, *RULES)
 _CAUSES: Final = {rule.name: Cause(rule.name, rule.why, rule.fix) for rule in _RULES}
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
     if case.place is not Place.APPLICATION:
-        return skipped("seen only in the application's own container")
+        return skipped("only checked in the application's container")
     environment = case.environment
-    # Which port and profile are meant, the variable alone says here; another host or path is never meant.
+    # Here only the variable tells the port and the profile. Another host or path is always a fault.
     port = case.endpoint.port or case.settings.endpoint_port
     wanted = variables(
         profile=case.profile_name,
@@ -28,18 +29,20 @@ def _run(case: Case) -> Verdict:
         region=environment.get("AWS_REGION", ""),
         environment=environment,
     )
-    if case.endpoint.bare and case.given.profile in {"", "default"}:
-        # It is served too: to the application of `default`, or of the only profile there is.
+    if case.endpoint.bare and case.options.profile in {"", "default"}:
+        # This path is served too: for `default`, or for the only profile.
         wanted[FULL_URI] = f"http://{ENDPOINT_ADDRESS}:{port}{ENDPOINT_PATH}"
+    if case.endpoint.port and f"http://{ENDPOINT_ADDRESS}:{port}{case.endpoint.path}" == wanted[FULL_URI]:
+        wanted[FULL_URI] = environment[FULL_URI]  # another spelling of the same URI
     around = surroundings(environment, wanted)
-    found = list(findings(around, _RULES))
+    found = list(environment_warnings(around, _RULES))
     if not found:
-        how = f", by the credential_process of {', '.join(sorted(around.by_process))}" if around.by_process else ""
-        return good(f"it leads to the sidecar, and nothing in it wins{how}")
-    lacking = {rule.name for rule in NEEDS}
+        how = f", through the credential_process of {', '.join(sorted(around.by_process))}" if around.by_process else ""
+        return good(f"SDKs use the sidecar, and no other setting takes precedence{how}")
+    needed = {rule.name for rule in NEEDS}
     parts = {
-        "lacks": [name for finding in found for name in finding.names if finding.rule in lacking],
-        "in the way": [name for finding in found for name in finding.names if finding.rule not in lacking],
+        "missing": [name for finding in found for name in finding.names if finding.rule in needed],
+        "conflicting": [name for finding in found for name in finding.names if finding.rule not in needed],
     }
     evidence = "; ".join(f"{part}: {', '.join(names)}" for part, names in parts.items() if names)
     return broken(evidence, *(Finding(_CAUSES[finding.rule]) for finding in found))
@@ -48,8 +51,8 @@ def _run(case: Case) -> Verdict:
 CHECK: Final = Check(
     "application_environment",
     "application's environment",
-    "the two variables that lead to the sidecar; every variable and home file that SDKs read before they ask it, or "
-    "that leaks its token",
+    "the two variables that point SDKs to the sidecar; each variable and each file in the home directory that SDKs "
+    "prefer to it, or that leaks its auth token",
     tuple(_CAUSES.values()),
     _run,
 )

@@ -1,57 +1,66 @@
-"""The certificates that the issuer sends: what IAM's thumbprint has to be, if any."""
+"""Checks the certificates that the issuer sends, and shows the thumbprint that IAM needs, if any."""
 
 from datetime import UTC, datetime
 from typing import Final
 
 from sidecar.doctor.case import Case
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, good, skipped
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, good, skipped
+from sidecar.exits import Exit
 from sidecar.issuer.certificates import Chain
-from sidecar.issuer.reader import Answer
+from sidecar.issuer.reader import IssuerResponse
 
 __all__ = ("CHECK", "chains", "thumbprint_compared")
 
 _LEAF_ONLY: Final = Cause(
     "leaf_only",
-    "the issuer sends its leaf alone, so the thumbprint is the leaf's, and the next renewal of it breaks the trust",
-    "have the server send its CA as well (API server: --tls-cert-file with leaf and CA, in this order)",
+    "the issuer sends only its leaf certificate, so IAM has the thumbprint of the leaf, and the next leaf breaks the "
+    "trust",
+    "configure the server to send its CA certificate too (API server: --tls-cert-file with leaf and CA, in this order)",
     exit_code=Exit.GOOD,
 )
-# A CA is renewed by people, and IAM has to know the new one before it serves.
+# People replace a CA, and IAM needs the thumbprint of the new CA before the issuer uses it.
 _SOON_SECONDS: Final = 30 * 86_400
 _SOON: Final = Cause(
     "ca_runs_out",
-    "the CA of the issuer's certificate runs out within 30 days, and with it the thumbprint that IAM has",
-    "register the new CA's thumbprint beside the old one before it serves: `aws-oidc-sidecar bootstrap aws`",
+    "the CA certificate of the issuer expires within 30 days, and IAM has the thumbprint of this CA",
+    "before the issuer uses the new CA, add its thumbprint to the provider: `aws-oidc-sidecar bootstrap aws`",
     exit_code=Exit.GOOD,
 )
 
 
 def chains(case: Case) -> list[Chain]:
-    """Return the chains that the discovery document and the key set came by; one where both are one host's."""
-    answers = [answer for answer in (case.discovery_answer, case.keys_answer) if isinstance(answer, Answer)]
+    """Return the certificate chains of the discovery document and of the key set; one if both are the same."""
+    responses = [
+        response for response in (case.discovery_response, case.keys_response) if isinstance(response, IssuerResponse)
+    ]
     found: list[Chain] = []
-    for answer in answers:
-        if answer.chain not in found:
-            found.append(answer.chain)
+    for response in responses:
+        if response.chain not in found:
+            found.append(response.chain)
     return found
 
 
 def thumbprint_compared(case: Case) -> bool:
-    """Return whether a chain was seen that IAM needs a thumbprint for; where a root here vouches, AWS may differ."""
+    """Return whether the thumbprint of a certificate chain could be compared.
+
+    A chain that a root CA of this machine verifies is not compared: AWS may trust other root CAs.
+    """
     return any(not chain.public for chain in chains(case))
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
     served = chains(case) if case.issuer else []
     if not served:
-        return skipped("no answer of the issuer came with any")
+        return skipped("no response from the issuer")
     now = case.now.wall
     lines = []
     for chain in served:
         last = chain.last
         until = datetime.fromtimestamp(last.not_after, UTC).date().isoformat()
         kind = "publicly trusted, IAM needs no thumbprint" if chain.public else f"thumbprint {last.thumbprint}"
-        lines.append(f"{len(chain.certificates)} sent, the last for {last.subject or 'nobody'} until {until}, {kind}")
+        lines.append(
+            f"{len(chain.certificates)} sent; the last: {last.subject or 'no subject'}, expires {until}, {kind}"
+        )
     evidence = "; ".join(lines)
     if any(chain.last.not_after < now + _SOON_SECONDS and not chain.public for chain in served):
         return advice(evidence, Finding(_SOON, case.facts))
@@ -63,7 +72,7 @@ def _run(case: Case) -> Verdict:
 CHECK: Final = Check(
     "certificate",
     "issuer's certificate",
-    "the chain that is sent: publicly trusted or not, leaf alone or with its CA, how long that lives; its thumbprint",
+    "the certificates that the issuer sends: publicly trusted or not, with or without the CA, expiration, thumbprint",
     (_LEAF_ONLY, _SOON),
     _run,
 )

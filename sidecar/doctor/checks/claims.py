@@ -1,9 +1,12 @@
-"""What the token says: issuer, audience, subject."""
+"""Checks the claims of the token: issuer, audience, subject."""
 
 from typing import Final
 
-from sidecar.doctor.case import Case, Place
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, broken, good, skipped
+from sidecar.doctor.case import Case
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, skipped
+from sidecar.errors import InvalidValueError
+from sidecar.exits import Exit
 from sidecar.issuer.documents import check_issuer
 from sidecar.model import Token
 
@@ -11,31 +14,30 @@ __all__ = ("CHECK", "ISSUER_FORM")
 
 ISSUER_FORM: Final = Cause(
     "issuer_form",
-    "IAM cannot have a provider for this issuer: its URL {why}",
-    "set the API server's --service-account-issuer to https://<public name>, without port and trailing slash; keep the "
-    "old value as a second flag until every pod has a new token",
+    "IAM cannot have an OIDC provider for this issuer: its URL {why}",
+    "set the API server's --service-account-issuer to https://<public name>, without port, query and fragment; keep "
+    "the old value as a second --service-account-issuer until all pods have new tokens",
     exit_code=Exit.ISSUER,
 )
 _AUDIENCE: Final = Cause(
     "audience_unusual",
-    "the token's audience is not the one that is set here, {audience_setting}",
-    "set audience: {audience_setting} in the projected volume, or --audience to the one that the provider knows",
+    "the token's aud is not the expected token audience, {audience_setting}",
+    "set audience: {audience_setting} in the projected volume, or set --audience to a client id of the OIDC provider",
     exit_code=Exit.GOOD,
 )
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
     token = case.token
     if not isinstance(token, Token):
-        where = "in the sidecar only" if case.place is Place.APPLICATION else "for want of a token"
-        return skipped(f"seen {where}" if case.place is Place.APPLICATION else f"not seen, {where}")
+        return skipped("only the sidecar has the token" if case.place is Place.APPLICATION else "no token available")
     evidence = f"iss {token.issuer}, aud {', '.join(token.audience)}, sub {token.subject}"
     try:
         check_issuer(token.issuer)
-    except ValueError as error:
-        return broken(evidence, Finding(ISSUER_FORM, case.facts | {"why": str(error).partition("; ")[0]}))
+    except InvalidValueError as error:
+        return broken(evidence, Finding(ISSUER_FORM, case.facts | {"why": error.what}))
     if case.settings.audience not in token.audience:
-        # AWS decides whether that is wrong: another audience can be a client id too.
+        # No fault for certain: another audience can be a client id of the provider too.
         return advice(evidence, Finding(_AUDIENCE, case.facts))
     return good(evidence)
 
@@ -43,7 +45,7 @@ def _run(case: Case) -> Verdict:
 CHECK: Final = Check(
     "token_claims",
     "token's claims",
-    "issuer, audience and subject, as IAM compares them",
+    "issuer, audience and subject: the values that IAM compares",
     (ISSUER_FORM, _AUDIENCE),
     _run,
 )

@@ -1,40 +1,40 @@
-"""This machine's clock, beside those of the issuer and of STS."""
+"""Compares this machine's clock with those of STS and of the issuer."""
 
 from typing import Final
 
 from sidecar.doctor.case import Case
-from sidecar.doctor.verdict import Cause, Check, Finding, Verdict, advice, broken, good, unknown
-from sidecar.issuer.reader import Answer
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, unknown
+from sidecar.issuer.reader import IssuerResponse
 
 __all__ = ("CHECK",)
 
-# A Date header has whole seconds, and an answer takes some.
+# A Date header has whole seconds, and a response takes time.
 _NOTABLE_SECONDS: Final = 60
-# AWS refuses requests that were signed more than 5 minutes off (IAM User Guide, signature version 4: request elements).
+# AWS denies requests that were signed more than 5 minutes off (IAM User Guide, signature version 4: request elements).
 _BROKEN_SECONDS: Final = 300
 _BEHIND: Final = Cause(
     "clock_behind",
-    "this node's clock is behind: what has expired is used on, and AWS refuses requests signed in the past",
-    "start NTP on the node (chronyd or systemd-timesyncd), and look why it is not synchronised",
+    "the clock of this node is behind: expired credentials are still used, and AWS denies requests signed in the past",
+    "start NTP on the node (chronyd or systemd-timesyncd), and find out why the clock is not synchronised",
     "timedatectl show -p NTPSynchronized -p TimeUSec",
 )
 _AHEAD: Final = Cause(
     "clock_ahead",
-    "this node's clock is ahead: tokens and credentials seem expired before they are, and AWS refuses signatures",
-    "start NTP on the node (chronyd or systemd-timesyncd), and look why it is not synchronised",
+    "the clock of this node is ahead: tokens and credentials seem expired too early, and AWS denies signed requests",
+    "start NTP on the node (chronyd or systemd-timesyncd), and find out why the clock is not synchronised",
     "timedatectl show -p NTPSynchronized -p TimeUSec",
 )
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
     skews = {}
-    if case.sts and case.sts.date is not None:
-        skews["STS"] = case.sts.date - case.sts.asked_at
-    answer = case.discovery_answer if case.issuer else None
-    if isinstance(answer, Answer) and answer.date is not None:
-        skews["the issuer"] = answer.date - case.now.wall
+    if not case.issuer_only and case.sts and case.sts.date is not None:
+        skews["STS"] = case.sts.date - case.sts.requested_at
+    response = case.discovery_response if case.issuer else None
+    if isinstance(response, IssuerResponse) and response.date is not None:
+        skews["the issuer"] = response.date - case.now.wall
     if not skews:
-        return unknown("neither STS nor the issuer told its time")
+        return unknown("neither STS nor the issuer sent its time")
     who, skew = next(iter(skews.items()))
     evidence = f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} {who}"
     if abs(skew) <= _NOTABLE_SECONDS:
@@ -46,7 +46,7 @@ def _run(case: Case) -> Verdict:
 CHECK: Final = Check(
     "clock",
     "clock",
-    "the Date headers of STS and of the issuer: a minute off is told, five are broken",
+    "the Date headers of STS and of the issuer: more than 1 minute off is advice, more than 5 minutes is broken",
     (_BEHIND, _AHEAD),
     _run,
 )

@@ -1,105 +1,81 @@
-"""The issuer's discovery document: reachable without a login, and its own."""
+"""Checks the issuer's discovery document: AWS can reach it, without a login, and it has the right issuer."""
 
 from typing import Final
 
 from sidecar.doctor.case import Case
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, broken, good, skipped, unknown
-from sidecar.errors import Refusal
-from sidecar.issuer.documents import DISCOVERY_PATH, DocumentError
-from sidecar.issuer.reader import Trouble, Unreadable
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, skipped, suspected, unknown
+from sidecar.errors import StsErrorKind
+from sidecar.issuer import faults
+from sidecar.issuer.answers import Verdict, discovery_of, judge_addresses, judge_issuer, judge_url
+from sidecar.issuer.documents import DISCOVERY_PATH, below
+from sidecar.issuer.faults import IssuerFault
+from sidecar.issuer.reader import IssuerResponse
 
-__all__ = ("ANONYMOUS_OFF", "BINDING_MISSING", "CHECK", "ISSUER_DIFFERS", "UNREACHABLE", "aws_found_no_keys", "refused")
-
-_OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
-UNREACHABLE: Final = Cause(
-    "issuer_unreachable",
-    "the issuer cannot be reached, and AWS, which has to reach it from the internet, did not get its keys either",
-    "give {host} a public name and open port 443 to the internet; an issuer that is to stay inside: "
-    "`aws-oidc-sidecar publish-issuer`",
-    "curl -sv {issuer}/.well-known/openid-configuration   # from outside of your network",
-    Exit.UNREACHABLE,
-)
-ANONYMOUS_OFF: Final = Cause(
-    "anonymous_off",
-    "the issuer answers 401: anonymous requests are off at the API server, and AWS has no login",
-    "allow them for the discovery paths alone: an AuthenticationConfiguration with anonymous.conditions for "
-    "/.well-known/openid-configuration and /openid/v1/jwks (Gardener: structuredAuthentication, or the managed "
-    "issuer)",
-    exit_code=Exit.ISSUER,
-)
-BINDING_MISSING: Final = Cause(
-    "discovery_forbidden",
-    "the issuer answers 403: anonymous requests arrive, and RBAC does not let them read the discovery paths",
-    "kubectl create clusterrolebinding allow-anon-openid "
-    "--clusterrole=system:service-account-issuer-discovery --group=system:unauthenticated",
-    exit_code=Exit.ISSUER,
-)
-_NO_DOCUMENT: Final = Cause(
-    "discovery_missing",
-    "there is no discovery document at the issuer's URL",
-    "check that {issuer} is the API server, or where the documents were published, and that nothing in between changes "
-    "paths",
-    exit_code=Exit.ISSUER,
-)
-ISSUER_DIFFERS: Final = Cause(
-    "issuer_differs",
-    "the discovery document names another issuer than the token's iss, and AWS refuses such a document",
-    "set the API server's --service-account-issuer to the URL at which it is served, or correct the published document",
-    exit_code=Exit.ISSUER,
-)
-_TLS: Final = Cause(
-    "issuer_tls",
-    "the issuer's certificate is not valid for its name and time: AWS refuses it whatever the thumbprint",
-    "issue it for {host}, and renew it before it runs out",
-    "openssl s_client -connect {host}:443 -servername {host} </dev/null | "
-    "openssl x509 -noout -dates -ext subjectAltName",
-    Exit.ISSUER,
-)
+__all__ = ("CHECK", "cause_of", "result_of")
 
 
-def aws_found_no_keys(case: Case) -> bool:
-    """Return whether AWS refused just now because it could not read the issuer's documents."""
-    failure = case.exchanged.failure if case.exchanged else None
-    return failure is not None and failure.refusal in {Refusal.NO_KEYS, Refusal.UNREACHABLE_ISSUER}
+def cause_of(fault: IssuerFault) -> Cause:
+    """Return the doctor's cause for a fault of an issuer."""
+    return Cause(fault.name, fault.what, fault.fix, fault.to_confirm, fault.exit_code)
 
 
-def refused(status: int) -> Cause | None:
-    """Return the cause of an HTTP status of a discovery path; None for a status that is neither 401 nor 403."""
-    return {_UNAUTHORIZED: ANONYMOUS_OFF, _FORBIDDEN: BINDING_MISSING}.get(status)
+# What was seen from here need not be what AWS sees.
+_FROM_HERE: Final = (faults.UNREACHABLE, faults.KEYS_UNREACHABLE, faults.PROXY, faults.PRIVATE)
+# If AWS accepts the token, these are of this network, such as a proxy that replaces certificates.
+_OF_CONNECTION: Final = (faults.INSIDE, faults.PLAINTEXT, faults.TLS, faults.CERTIFICATE)
+_OF_KEYS: Final = (faults.KEYS_UNREACHABLE, faults.NO_KEYS, faults.NOT_HTTPS, faults.SLOW)
 
 
-def _run(case: Case) -> Verdict:
-    if not case.issuer:
-        return skipped("no token here names the issuer; --issuer does")
-    answer = case.discovery_answer
-    url = case.issuer.removesuffix("/") + DISCOVERY_PATH
-    if isinstance(answer, Unreadable):
+def result_of(case: Case, verdict: Verdict, unreachable: IssuerFault = faults.UNREACHABLE) -> CheckResult:
+    """Return the result for a fault of one of the two documents.
+
+    Args:
+        case: what the exchange of this run returned decides whether AWS has the fault too.
+        verdict: the fault.
+        unreachable: the fault that is possible too if another fault is seen from here only.
+    """
+    finding = Finding(cause_of(verdict.fault), {**case.facts, **verdict.facts})
+    if verdict.fault in _FROM_HERE:
         if case.accepted:
-            return advice(f"{url}: {answer.detail}, from here; AWS has its keys")
-        if answer.trouble is Trouble.TLS:
-            return broken(f"{url}: {answer.detail}", Finding(_TLS, case.facts))
-        if aws_found_no_keys(case):
-            return broken(f"{url}: {answer.detail}, and AWS got no keys", Finding(UNREACHABLE, case.facts))
-        return unknown(f"{url}: {answer.detail}, from here; AWS has to reach it from the internet")
-    # Also where AWS accepted the token: it has the keys from an earlier reading, and they run out.
-    return _judge(case, url, answer.status)
+            return advice(f"{verdict.evidence}; AWS has the keys")
+        if not _aws_found_no_keys(case):
+            return unknown(f"{verdict.evidence}; AWS must reach it from the internet")
+        evidence = f"{verdict.evidence}; AWS got no keys"
+        if verdict.fault is unreachable:
+            return broken(evidence, finding)
+        return suspected(evidence, finding, Finding(cause_of(unreachable), finding.facts))
+    if case.accepted and (verdict.fault.temporary or verdict.fault in _OF_CONNECTION):
+        return advice(f"{verdict.evidence}; AWS accepted the token in this run", finding)
+    # Also if AWS accepted the token: AWS caches the keys of an earlier read, and the cache expires.
+    return broken(verdict.evidence, finding)
 
 
-def _judge(case: Case, url: str, status: int) -> Verdict:
-    if status != _OK:
-        return broken(f"{url} answers {status}", Finding(refused(status) or _NO_DOCUMENT, case.facts))
-    document = case.discovery
-    if document is None or isinstance(document, DocumentError):
-        return broken(f"{url} {document}", Finding(_NO_DOCUMENT, case.facts))
-    if document.issuer != case.issuer:
-        return broken(f"{url} names {document.issuer}", Finding(ISSUER_DIFFERS, case.facts))
-    return good(f"{url} names itself")
+def _aws_found_no_keys(case: Case) -> bool:
+    """Return whether the exchange of this run failed because AWS could not read the issuer's documents."""
+    failure = case.exchange_result.failure if case.exchange_result else None
+    return failure is not None and failure.kind in {StsErrorKind.NO_KEYS, StsErrorKind.UNREACHABLE_ISSUER}
+
+
+def _run(case: Case) -> CheckResult:
+    if not case.issuer:
+        return skipped("the issuer is not known without a token; name it with --issuer")
+    url = below(case.issuer, DISCOVERY_PATH)
+    inside = judge_url(url)
+    if inside is not None:
+        return result_of(case, inside)
+    document = discovery_of(case.issuer, case.discovery_response)
+    verdict = document if isinstance(document, Verdict) else judge_issuer(document, case.issuer)
+    response = case.discovery_response
+    if verdict is None and isinstance(response, IssuerResponse) and _aws_found_no_keys(case):
+        verdict = judge_addresses(url, response)
+    return good(f"{url} has this issuer") if verdict is None else result_of(case, verdict)
 
 
 CHECK: Final = Check(
     "discovery",
     "issuer's discovery document",
-    "one request without a login, as AWS makes it: 200, and `issuer` equal to the token's `iss`",
-    (UNREACHABLE, ANONYMOUS_OFF, BINDING_MISSING, _NO_DOCUMENT, ISSUER_DIFFERS, _TLS),
+    "AWS can reach its host; one request without a login, as AWS sends it: HTTP 200, and `issuer` equal to the token's "
+    "`iss`",
+    tuple(cause_of(fault) for fault in faults.FAULTS if fault not in _OF_KEYS),
     _run,
 )

@@ -1,30 +1,51 @@
-"""One exchange at STS, as the daemon does it, and what a refusal can mean."""
+"""Checks one exchange at STS, done as the daemon does it, and names the possible causes if it fails."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.doctor.case import Case, Place, facts_of
-from sidecar.doctor.checks import discovery, iam, keys
+from sidecar.doctor.case import Case, facts_of
+from sidecar.doctor.checks import discovery, iam, iam_causes, keys
 from sidecar.doctor.checks.certificate import thumbprint_compared
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, State, Verdict, broken, good, skipped, suspected
-from sidecar.errors import Failure, Outcome, Refusal
-from sidecar.exchange.answers import TOO_LARGE
-from sidecar.model import Token
+from sidecar.doctor.checks.denial_causes import (
+    BY_POLICY,
+    IN_A_CHAIN,
+    OTHER_CERTIFICATE,
+    OUTSIDE_IAM,
+    SESSION,
+    UNEXPLAINED,
+)
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import (
+    Cause,
+    Check,
+    CheckResult,
+    CheckStatus,
+    Finding,
+    broken,
+    good,
+    skipped,
+    suspected,
+    unknown,
+)
+from sidecar.errors import DENIALS, Failure, Outcome, StsErrorKind
+from sidecar.exchange.messages import TOO_LARGE
+from sidecar.exits import Exit
+from sidecar.model import Profile, Token
 
 __all__ = ("CHECK",)
 
 _REGION: Final = Cause(
     "region_disabled",
     "STS is not active in {region} for the role's account",
-    "activate it: IAM console, account settings, security token service; or set another region",
+    "activate STS in this region (IAM console, Account settings, Security Token Service), or set another region",
     "aws account get-region-opt-status --region-name {region}",
     Exit.REFUSED,
 )
 _POLICY: Final = Cause(
     "session_policy_too_large",
-    "the profile's session policy, its ARNs and the tags are together larger than STS takes, or make a set that is "
-    "larger than SDKs read",
-    "shorten `policy` in the profile, or move it into a managed policy and name that in `policy_arns`",
+    "the profile's session policy, policy ARNs and tags are together larger than STS accepts, or the credentials with "
+    "them are larger than SDKs can read",
+    "shorten `policy` in the profile, or move it into a managed policy and list that in `policy_arns`",
     exit_code=Exit.REFUSED,
 )
 _BAD_POLICY: Final = Cause(
@@ -36,165 +57,238 @@ _BAD_POLICY: Final = Cause(
 )
 _PARAMETER: Final = Cause(
     "parameter_refused",
-    "AWS refuses a parameter: role ARN, session name, duration or policy",
+    "AWS rejects a parameter: role ARN, session name, duration or policy",
     "check the profile's settings: aws-oidc-sidecar run --check-config",
     exit_code=Exit.REFUSED,
 )
 _CHAIN: Final = Cause(
     "chain_refused",
-    "role {chained_role} does not trust the role before it in the chain, that one may not assume it, or tags are not "
-    "allowed",
-    "allow sts:AssumeRole (with session_tags sts:TagSession) on both sides: `assumed_by` in `bootstrap aws --file`",
+    "role {chained_role} does not trust the role before it in the chain, the role before it is not allowed to assume "
+    "it, or session tags are not allowed",
+    "allow sts:AssumeRole (with session_tags also sts:TagSession) in the trust policy of this role and in a policy of "
+    "the role before it: `assumed_by` in `bootstrap aws --file`",
     "aws iam get-role --role-name {chained_role_name} --query Role.AssumeRolePolicyDocument",
     Exit.REFUSED,
 )
 _EXPIRED: Final = Cause(
     "token_expired_at_aws",
-    "the token is past its exp by AWS's clock",
-    "see the links `token file` and `clock`: it is not rotated, or this node's clock is behind",
+    "the token has expired by the clock of AWS",
+    "see the checks `token file` and `clock`: the token is not rotated, or the clock of this node is behind",
     exit_code=Exit.REFUSED,
 )
 _TOKEN: Final = Cause(
     "token_refused",
-    "AWS does not take the token itself: its signature does not fit the published key, a claim lacks, or it is not "
-    "valid yet",
-    "compare the key sets of all API server instances; look at the link `clock`",
+    "AWS does not accept the token: its signature does not match the published key, a claim is missing, or the token "
+    "is not valid yet",
+    "compare the key sets of all API server instances; see the check `clock`",
     "kubectl get --raw /openid/v1/jwks",
     Exit.ISSUER,
 )
 _REJECTED: Final = Cause(
     "claim_rejected",
     "the identity provider rejected the token",
-    "compare its claims with what the provider expects",
+    "compare the token's claims with what the identity provider expects",
     exit_code=Exit.REFUSED,
 )
 _THROTTLED: Final = Cause(
     "throttled",
-    "AWS asks for fewer requests",
-    "ask again in a minute; the daemon does so by itself",
+    "AWS throttles the requests",
+    "run the doctor again in a minute; the daemon retries by itself",
     exit_code=Exit.REFUSED,
 )
 _NO_ANSWER: Final = Cause(
     "sts_no_answer",
-    "STS gave no usable answer: {hint}",
-    "see the link `way to STS`",
+    "STS sent no usable response: {hint}",
+    "see the check `path to STS`",
     exit_code=Exit.UNREACHABLE,
 )
 _CACHED: Final = Cause(
     "keys_not_seen_by_aws",
-    "from here the documents and the key are right, and AWS has not got them: the issuer is closed to the internet, "
-    "answers slower than 5 seconds, or sits behind a cache",
-    "open {host} port 443 to the internet; after a rotation of keys empty every cache in front of it",
-    "curl -sv {issuer}/.well-known/openid-configuration   # from outside of your network",
+    "the documents and the key are right from here, but AWS does not have them: the issuer is not open to the "
+    "internet, responds in more than 5 seconds, or is behind a cache",
+    "open port 443 of {host} to the internet; after a rotation of keys empty each cache in front of it",
+    "curl -sv {discovery_url}   # from outside your network",
     Exit.ISSUER,
 )
 
-_PLAIN: Final[Mapping[Refusal, Cause]] = {
-    Refusal.REGION_DISABLED: _REGION,
-    Refusal.POLICY_TOO_LARGE: _POLICY,
-    Refusal.BAD_POLICY: _BAD_POLICY,
-    Refusal.BAD_PARAMETER: _PARAMETER,
-    Refusal.EXPIRED: _EXPIRED,
-    Refusal.BAD_TOKEN: _TOKEN,
-    Refusal.REJECTED_CLAIM: _REJECTED,
-    Refusal.THROTTLED: _THROTTLED,
-    Refusal.DURATION: iam.DURATION,
+_OTHER: Final = Cause(
+    "sts_error",
+    "STS returned the error {code}, which the doctor does not know",
+    "look up the code in the STS API Reference, Common Errors, and the request id in CloudTrail",
+    exit_code=Exit.REFUSED,
+)
+_OPT_IN: Final = Cause(
+    "not_opted_in",
+    "account {account} is not subscribed to the service or region that was called",
+    "enable the region for the account, or set another region",
+    "aws account get-region-opt-status --region-name {region}",
+    Exit.REFUSED,
+)
+_SOURCE: Final = Cause(
+    "source_credentials_refused",
+    "STS does not accept the credentials of the role before {role} in the chain",
+    "run the doctor again, which gets new ones; if it stays, create the role before it again with `bootstrap aws`",
+    exit_code=Exit.REFUSED,
+)
+_SIGNATURE: Final = Cause(
+    "signature_refused",
+    "STS rejects the signature of the request for {role}: a proxy changes the request, or this node's clock is wrong",
+    "compare the check `clock`; call STS without the proxy",
+    exit_code=Exit.REFUSED,
+)
+
+_EXACT: Final[Mapping[StsErrorKind, Cause]] = {
+    StsErrorKind.OPT_IN: _OPT_IN,
+    StsErrorKind.SIGNATURE: _SIGNATURE,
+    StsErrorKind.REGION_DISABLED: _REGION,
+    StsErrorKind.POLICY_TOO_LARGE: _POLICY,
+    StsErrorKind.BAD_POLICY: _BAD_POLICY,
+    StsErrorKind.BAD_PARAMETER: _PARAMETER,
+    StsErrorKind.EXPIRED: _EXPIRED,
+    StsErrorKind.BAD_TOKEN: _TOKEN,
+    StsErrorKind.REJECTED_CLAIM: _REJECTED,
+    StsErrorKind.THROTTLED: _THROTTLED,
+    StsErrorKind.DURATION: iam_causes.DURATION,
 }
-"""What AWS says so that it can mean one thing alone."""
+"""The errors of AWS that have one cause."""
 
-_SETS: Final[Mapping[Refusal, tuple[Cause, ...]]] = {
-    Refusal.DENIED: iam.DENIED,
-    Refusal.NO_PROVIDER: iam.PROVIDERS,
-    Refusal.AUDIENCE: iam.AUDIENCES,
-    Refusal.THUMBPRINT: iam.THUMBPRINTS,
+_POSSIBLE: Final[Mapping[StsErrorKind, tuple[Cause, ...]]] = {
+    StsErrorKind.DENIED: iam_causes.DENIED,
+    StsErrorKind.TRUST_POLICY: iam_causes.TRUST,
+    StsErrorKind.NO_PROVIDER: iam_causes.PROVIDERS,
+    StsErrorKind.AUDIENCE: iam_causes.AUDIENCES,
+    StsErrorKind.THUMBPRINT: iam_causes.THUMBPRINTS,
 }
-"""What AWS says of several faults alike."""
+"""The errors of AWS that have several possible causes, the most likely first."""
+
+_OUTSIDE: Final[Mapping[StsErrorKind, tuple[Cause, ...]]] = {
+    StsErrorKind.DENIED: OUTSIDE_IAM,
+    StsErrorKind.THUMBPRINT: (OTHER_CERTIFICATE,),
+}
+"""The possible causes if the provider and the role in IAM fit, the most likely first; besides a very recent change."""
 
 
-def _run(case: Case) -> Verdict:
-    done = case.exchanged
+def _run(case: Case) -> CheckResult:
+    done = case.exchange_result
     if done is None:
-        return skipped(_why_not(case))
+        why = _why_not(case)
+        return skipped(why) if why else unknown("the response of STS had no known form")
     if done.failure is None:
-        return good(f"STS gave a set of {done.profile.role_arn}")
+        return good(f"STS returned credentials of {done.profile.role_arn}")
     failure = done.failure
-    evidence = f"STS: {failure.code or failure.outcome}, for {done.profile.role_arn}"
-    facts = case.facts | facts_of(done.profile) | {"hint": failure.hint}
+    number = f", request id {failure.request_id}" if failure.request_id else ""
+    evidence = f"STS: {failure.code or failure.outcome} for {done.profile.role_arn}{number}"
+    facts = _facts(case, done.profile) | {"hint": failure.hint, "code": failure.code}
+    by_policy = BY_POLICY.get(failure.kind) if failure.kind else None
+    if by_policy:
+        # AWS names the kind of policy, so this is exact without IAM.
+        return broken(evidence, Finding(by_policy, facts))
     if done.profile.source:
-        return _of_chain(failure, evidence, facts)
-    if failure.refusal is None:
+        return _of_chain(case, failure, evidence, facts)
+    if failure.kind is None:
         return broken(evidence, Finding(_plain(failure), facts))
-    if failure.refusal in {Refusal.NO_KEYS, Refusal.UNREACHABLE_ISSUER}:
+    if failure.kind in {StsErrorKind.NO_KEYS, StsErrorKind.UNREACHABLE_ISSUER}:
         return _of_keys(case, evidence)
-    if failure.refusal in _PLAIN:
-        return broken(evidence, Finding(_PLAIN[failure.refusal], facts))
-    return _of_iam(case, failure.refusal, evidence)
+    if failure.kind in _EXACT:
+        return broken(evidence, Finding(_EXACT[failure.kind], facts))
+    if failure.kind is StsErrorKind.SOURCE_CREDENTIALS:
+        return broken(evidence, Finding(_OTHER, facts))  # this request is not signed
+    return _of_iam(case, failure.kind, evidence, facts)
 
 
-def _of_iam(case: Case, refusal: Refusal, evidence: str) -> Verdict:
-    possible = [Finding(cause, case.facts) for cause in _SETS[refusal]]
+def _source_of(case: Case, profile: Profile) -> Profile | None:
+    """Return the profile before this one in the chain, whose role is the calling role; None for the first profile."""
+    return next((other for other in case.role_chain if other.name == profile.source), None)
+
+
+def _facts(case: Case, profile: Profile) -> dict[str, str]:
+    # The CloudTrail events of the global endpoint are in us-east-1.
+    facts = case.facts | facts_of(profile) | {"trail_region": profile.region or "us-east-1"}
+    source = _source_of(case, profile)
+    if source is None:
+        return facts | {"event": "AssumeRoleWithWebIdentity"}
+    calling = {"calling_role": source.role_arn, "calling_role_name": source.role_arn.rpartition("/")[2]}
+    return facts | calling | {"event": "AssumeRole"}
+
+
+def _of_iam(case: Case, error: StsErrorKind, evidence: str, facts: Mapping[str, str]) -> CheckResult:
+    possible = [Finding(cause, {**facts, **iam_causes.NOT_READ}) for cause in _POSSIBLE[error]]
     read = iam.findings_of(case)
     if read is None:
         return suspected(evidence, *possible)
-    conditions = [finding for finding in read if finding.cause is iam.TRUST_CONDITION]
-    # The duration is refused in other words.
-    certain = [finding for finding in read if finding.cause not in {iam.TRUST_CONDITION, iam.DURATION}]
-    if refusal is Refusal.THUMBPRINT and not thumbprint_compared(case):
+    conditions = [finding for finding in read if finding.cause is iam_causes.TRUST_CONDITION]
+    # AWS returns another error for the duration.
+    certain = [finding for finding in read if finding.cause not in {iam_causes.TRUST_CONDITION, iam_causes.DURATION}]
+    if error is StsErrorKind.THUMBPRINT and not thumbprint_compared(case):
         return suspected(evidence, *possible)
     if certain:
         return broken(evidence, *certain)
-    propagation = Finding(iam.PROPAGATION, case.facts)
-    if refusal is Refusal.DENIED and conditions:
-        return suspected(evidence, *conditions, propagation)
-    # IAM has it as it should be, so STS has not heard of it yet.
-    return broken(evidence, propagation)
+    # Provider and role fit. That a change has not taken effect is likely only if role or provider is minutes old.
+    created = iam.dates(case)
+    outside = [Finding(cause, facts) for cause in _OUTSIDE.get(error, ())]
+    changed = Finding(iam_causes.PROPAGATION, facts)
+    ordered = [changed, *outside] if created.recent else [*outside, changed]
+    if error in {StsErrorKind.DENIED, StsErrorKind.TRUST_POLICY}:
+        ordered = [*conditions, *ordered]
+    return suspected(f"{evidence}; {created.text}", *ordered, Finding(UNEXPLAINED, facts))
 
 
-def _of_chain(failure: Failure, evidence: str, facts: Mapping[str, str]) -> Verdict:
+def _of_chain(case: Case, failure: Failure, evidence: str, facts: Mapping[str, str]) -> CheckResult:
     facts = {**facts, "chained_role": facts["role"], "chained_role_name": facts["role_name"]}
-    if failure.outcome is Outcome.ACCESS_DENIED:
-        return suspected(evidence, Finding(_CHAIN, facts), Finding(iam.PROPAGATION, facts))
+    if failure.kind in DENIALS:
+        source = _source_of(case, case.exchange_result.profile) if case.exchange_result else None
+        narrowed = source is not None and (source.policy or source.policy_arns)
+        causes = (_CHAIN, *((SESSION,) if narrowed else ()), *IN_A_CHAIN, iam_causes.PROPAGATION)
+        return suspected(evidence, *(Finding(cause, facts) for cause in causes))
     return broken(evidence, Finding(_plain(failure), facts))
 
 
 def _plain(failure: Failure) -> Cause:
     if failure == TOO_LARGE:
         return _POLICY
-    return _PLAIN.get(failure.refusal, _NO_ANSWER) if failure.refusal else _NO_ANSWER
+    other = _OTHER if failure.outcome is Outcome.OTHER_ERROR else _NO_ANSWER
+    if failure.kind is StsErrorKind.SOURCE_CREDENTIALS:
+        return _SOURCE
+    return _EXACT.get(failure.kind, other) if failure.kind else other
 
 
-def _of_keys(case: Case, evidence: str) -> Verdict:
-    # AWS has one text for all of these, and the doctor has looked itself.
-    seen = [check.run(case) for check in (discovery.CHECK, keys.CHECK)]
-    found = [finding for verdict in seen if verdict.state is State.BROKEN for finding in verdict.findings]
+def _of_keys(case: Case, evidence: str) -> CheckResult:
+    # AWS returns the same error for all of these; the doctor's own checks show which one it is.
+    results = [check.run(case) for check in (discovery.CHECK, keys.CHECK)]
+    found = [result for result in results if result.status is CheckStatus.BROKEN]
     if found:
-        return broken(evidence, *found)
+        findings = [finding for result in found for finding in result.findings]
+        exact = all(result.exact for result in found)
+        return broken(evidence, *findings) if exact else suspected(evidence, *findings)
     return suspected(evidence, Finding(_CACHED, case.facts))
 
 
 def _why_not(case: Case) -> str:
-    if case.given.no_exchange:
-        return "--no-exchange was given"
+    if case.options.no_exchange:
+        return "--no-exchange is set"
     if not case.role_known:
-        return "no role is known here"
+        return "no role is set"
     if not case.partition_fits:
-        return "STS of this region knows no role of another partition"
+        return "STS of this region cannot find a role of another partition"
     if not isinstance(case.token, Token):
-        return (
-            "the token is in the sidecar only" if case.place is Place.APPLICATION else "there is no token to exchange"
-        )
-    return "STS's answer was of no known form"
+        return "only the sidecar has the token" if case.place is Place.APPLICATION else "no token available"
+    return ""
 
 
 CHECK: Final = Check(
     "exchange",
     "exchange at STS",
-    "one AssumeRoleWithWebIdentity, and the AssumeRole of each chained role; what AWS refuses alike is told as a set",
+    "one AssumeRoleWithWebIdentity, and one AssumeRole for each chained role; if the error of AWS has several possible "
+    "causes, all of them",
     (
-        *_PLAIN.values(),
-        *dict.fromkeys(cause for causes in _SETS.values() for cause in causes),
-        iam.TRUST_CONDITION,
+        *_EXACT.values(),
+        *dict.fromkeys((*(cause for causes in _POSSIBLE.values() for cause in causes), *BY_POLICY.values())),
+        iam_causes.TRUST_CONDITION,
+        OTHER_CERTIFICATE,
+        UNEXPLAINED,
         _CHAIN,
+        _SOURCE,
+        _OTHER,
         _NO_ANSWER,
         _CACHED,
     ),

@@ -1,192 +1,113 @@
-"""What IAM has, compared with what the token says: the exact word on a refusal, for whoever may read IAM."""
+"""Compares the provider and the role in IAM with the token: gives the exact cause of a denial, with IAM read access."""
 
 from collections.abc import Iterator
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
-from sidecar.bootstrap.trust import Mismatch, refusals
-from sidecar.doctor.aws import IamFacts, IamUnknown, Provider
+from sidecar.doctor.aws import IamFacts, IamUnknown
 from sidecar.doctor.case import Case
 from sidecar.doctor.checks.certificate import chains, thumbprint_compared
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, broken, good, skipped, unknown
-from sidecar.errors import Refusal
+from sidecar.doctor.checks.iam_causes import (
+    ACCOUNT_NAME,
+    ACTION,
+    AUDIENCES,
+    CA,
+    CLIENT_ID,
+    DENY,
+    DURATION,
+    KEY,
+    LEAF,
+    NAMESPACE,
+    OPEN,
+    OTHER_ACCOUNT,
+    PRINCIPAL,
+    PROPAGATION,
+    PROVIDER,
+    PROVIDER_URL,
+    PROVIDERS,
+    ROLE,
+    SOON,
+    SUBJECT,
+    THUMBPRINTS,
+    TOKEN_AUDIENCE,
+    TRUST,
+    TRUST_AUDIENCE,
+    TRUST_CONDITION,
+    WILDCARD,
+)
+from sidecar.doctor.result import Check, CheckResult, Finding, advice, broken, good, skipped, unknown
+from sidecar.errors import StsErrorKind
+from sidecar.exchange.session_name import make_session_name
+from sidecar.iam.account import Provider
+from sidecar.iam.trust import Mismatch, find_mismatches, is_open
 from sidecar.model import Token, account_of
 
-__all__ = (
-    "AUDIENCES",
-    "CHECK",
-    "DENIED",
-    "DURATION",
-    "PROPAGATION",
-    "PROVIDERS",
-    "THUMBPRINTS",
-    "TRUST_CONDITION",
-    "findings_of",
-)
+__all__ = ("CHECK", "Dates", "dates", "findings_of")
 
-_READ_TRUST: Final = "aws iam get-role --role-name {role_name} --query Role.AssumeRolePolicyDocument"
-_READ_PROVIDER: Final = (
-    "aws iam get-open-id-connect-provider "
-    "--open-id-connect-provider-arn arn:{partition}:iam::{account}:oidc-provider/{provider}"
-)
-_BOOTSTRAP: Final = (
-    "aws-oidc-sidecar bootstrap aws --issuer {issuer} --role {role_name} "
-    "--service-account {namespace}/{service_account} --audience {audience}"
-)
-
-
-def _cause(name: str, what: str, mend: str, decide: str, exit_code: int = Exit.REFUSED) -> Cause:
-    return Cause(name, what, mend, decide, exit_code)
-
-
-_ROLE: Final = _cause(
-    "role_missing",
-    "the account {account} has no role {role}",
-    "correct the role's ARN in the sidecar's settings, or make the role: " + _BOOTSTRAP,
-    "aws iam get-role --role-name {role_name} --query Role.Arn",
-)
-_NAMESPACE: Final = _cause(
-    "trust_namespace",
-    "the role's trust policy allows the ServiceAccount of another namespace than {namespace}",
-    "put {subject} into the policy's sub condition: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-_ACCOUNT_NAME: Final = _cause(
-    "trust_service_account",
-    "the role's trust policy allows another ServiceAccount than {service_account}",
-    "set serviceAccountName in the pod to the one that is meant, or put {subject} into the policy: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-_SUBJECT: Final = _cause(
-    "trust_subject",
-    "the role's trust policy asks for another sub than {subject}",
-    "put {subject} into the policy's sub condition: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-_TRUST_AUDIENCE: Final = _cause(
-    "trust_audience",
-    "the role's trust policy asks for another aud than {audience}",
-    "put {audience} into the policy's aud condition: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-_PRINCIPAL: Final = _cause(
-    "trust_principal",
-    "no statement of the role's trust policy names the provider of this issuer, {provider}",
-    "make the provider the policy's Federated principal: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-_ACTION: Final = _cause(
-    "trust_action",
-    "the role's trust policy names the provider, and allows it another action than sts:AssumeRoleWithWebIdentity",
-    "put sts:AssumeRoleWithWebIdentity into the statement's Action: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-_DENY: Final = _cause(
-    "trust_denied",
-    "a Deny statement of the role's trust policy matches this token",
-    "take the statement out of the policy, or exempt {subject} in it",
-    _READ_TRUST,
-)
-TRUST_CONDITION: Final = _cause(
-    "trust_condition",
-    "the role's trust policy has a condition that the doctor cannot judge, {condition}",
-    "read that condition; none but aud and sub is needed: " + _BOOTSTRAP,
-    _READ_TRUST,
-)
-PROPAGATION: Final = _cause(
-    "propagation",
-    "IAM was changed just now: until a change has taken effect everywhere AWS refuses as before, some seconds",
-    "wait 15 seconds and ask again",
-    "aws-oidc-sidecar doctor   # once more, in 15 seconds",
-)
-_PROVIDER: Final = _cause(
-    "provider_missing",
-    "the account {account} has no OIDC provider for {issuer}",
-    "make it: " + _BOOTSTRAP,
-    "aws iam list-open-id-connect-providers",
-)
-_PROVIDER_URL: Final = _cause(
-    "provider_url",
-    "the account's provider has a URL that differs from the token's iss, {issuer}, in a slash, a port or letters",
-    "make one whose URL is the iss to the last character, and delete the other: " + _BOOTSTRAP,
-    "aws iam list-open-id-connect-providers",
-)
-_OTHER_ACCOUNT: Final = _cause(
-    "role_in_other_account",
-    "the role is in account {account}, and the provider is in another: AWS looks for it in the role's account",
-    "make the provider in {account} too, or use a role of the provider's account",
-    "aws iam list-open-id-connect-providers   # with credentials of account {account}",
-)
-_CLIENT_ID: Final = _cause(
-    "client_id_missing",
-    "the token's aud, {audience}, is not among the provider's client ids",
-    "aws iam add-client-id-to-open-id-connect-provider --client-id {audience} "
-    "--open-id-connect-provider-arn arn:{partition}:iam::{account}:oidc-provider/{provider}",
-    _READ_PROVIDER,
-)
-_TOKEN_AUDIENCE: Final = _cause(
-    "token_audience",
-    "the token has aud {audience}, where the provider expects another",
-    "set audience: {audience_setting} in the projected volume of the pod",
-    _READ_PROVIDER,
-)
-_LEAF: Final = _cause(
-    "thumbprint_of_leaf",
-    "the provider has the thumbprint of a certificate that is no longer served, most likely an earlier leaf",
-    "register the last certificate's, {thumbprint}, which outlives every leaf: " + _BOOTSTRAP,
-    _READ_PROVIDER,
-    Exit.ISSUER,
-)
-_CA: Final = _cause(
-    "ca_rotated",
-    "the issuer has a new CA, and the provider only the old one's thumbprint",
-    "register the new CA's, {thumbprint}, beside the old one: " + _BOOTSTRAP,
-    _READ_PROVIDER,
-    Exit.ISSUER,
-)
-DURATION: Final = _cause(
-    "duration_over_maximum",
-    "the duration of {duration} s is longer than the role's MaxSessionDuration, {maximum}",
-    "aws iam update-role --role-name {role_name} --max-session-duration {duration}   # or lower --duration",
-    "aws iam get-role --role-name {role_name} --query Role.MaxSessionDuration",
-)
-_SOON: Final = Cause(
-    "thumbprint_is_leaf",
-    "the provider knows the issuer by its leaf alone: the next renewal of it breaks the trust",
-    "register the last certificate's thumbprint, {thumbprint}: " + _BOOTSTRAP,
-    exit_code=Exit.GOOD,
-)
-
-DENIED: Final = (_ROLE, _NAMESPACE, _ACCOUNT_NAME, _TRUST_AUDIENCE, _PRINCIPAL, _DENY, PROPAGATION)
-"""What one AccessDenied of AssumeRoleWithWebIdentity can mean; AWS tells none of these apart."""
-PROVIDERS: Final = (_PROVIDER, _OTHER_ACCOUNT, _PROVIDER_URL, PROPAGATION)
-AUDIENCES: Final = (_CLIENT_ID, _TOKEN_AUDIENCE, PROPAGATION)
-THUMBPRINTS: Final = (_LEAF, _CA, PROPAGATION)
+# A change takes up to about 15 s, clocks differ, and people run the doctor some minutes after they set something up.
+_RECENT_SECONDS: Final = 300
 
 
 def findings_of(case: Case) -> tuple[Finding, ...] | None:
-    """Return everything of IAM that keeps this token out; None where what was read does not decide it."""
+    """Return every fault in IAM that makes AWS deny this token; None if what was read is not enough to decide."""
     if isinstance(case.iam, IamUnknown):
         return None
-    if case.iam.account != account_of(case.hops[0].role_arn):
+    if case.iam.account != account_of(case.role_chain[0].role_arn):
         return _of_other_account(case, case.iam)
     return tuple(_findings(case, case.iam))
 
 
+class Dates(NamedTuple):
+    """The creation dates of the role and of the provider.
+
+    Attributes:
+        recent: whether one of them was created some minutes ago, so that STS may not have it yet.
+        text: both dates, and what they do not tell.
+    """
+
+    recent: bool
+    text: str
+
+
+def dates(case: Case) -> Dates:
+    """Return the creation dates of the role and of the provider, as far as IAM was read.
+
+    IAM has only dates of creation: neither GetRole nor GetOpenIDConnectProvider returns when a trust policy, a client
+    id or a thumbprint was changed.
+    """
+    if isinstance(case.iam, IamUnknown):
+        return Dates(recent=False, text="IAM was not read")
+    provider = next((one for one in case.iam.providers if one.name == case.facts.get("provider")), None)
+    resources = {"role": case.iam.role, "provider": provider}
+    created = {name: each.created_at for name, each in resources.items() if each is not None}
+    now = case.now.wall
+    if case.sts is not None and case.sts.date is not None:
+        now += case.sts.date - case.sts.requested_at  # the dates are by the clock of AWS
+    text = ", ".join(
+        f"{name} created {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" for name, at in created.items()
+    )
+    return Dates(
+        recent=any(now - at < _RECENT_SECONDS for at in created.values()),
+        text=f"{text}; IAM has no date of later changes",
+    )
+
+
 def _of_other_account(case: Case, iam: IamFacts) -> tuple[Finding, ...] | None:
-    # What the role's own account has cannot be read from another one, and both may have the provider. AWS says in one
-    # case that it has none; that it is here then says enough.
-    done = case.exchanged
-    told = done is not None and done.failure is not None and done.failure.refusal is Refusal.NO_PROVIDER
+    # The role's account cannot be read from another account, and both can have the provider. If AWS returns that the
+    # role's account has no provider, and this account has it, then the cause is certain.
+    done = case.exchange_result
+    missing = done is not None and done.failure is not None and done.failure.kind is StsErrorKind.NO_PROVIDER
     here = any(provider.name == case.facts.get("provider") for provider in iam.providers)
-    return (Finding(_OTHER_ACCOUNT, case.facts),) if told and here else None
+    return (Finding(OTHER_ACCOUNT, case.facts),) if missing and here else None
 
 
 def _findings(case: Case, iam: IamFacts) -> Iterator[Finding]:
     name = case.facts.get("provider", "")
     provider = next((provider for provider in iam.providers if provider.name == name), None)
     if name and provider is None:
-        near = any(_loosely(other.name) == _loosely(name) for other in iam.providers)
-        yield Finding(_PROVIDER_URL if near else _PROVIDER, case.facts)
+        near = next((other.name for other in iam.providers if _normalized(other.name) == _normalized(name)), None)
+        facts = case.facts if near is None else case.facts | {"registered": f"https://{near}"}
+        yield Finding(PROVIDER if near is None else PROVIDER_URL, facts)
     if provider is not None:
         yield from _of_provider(case, provider)
     yield from _of_role(case, iam, provider)
@@ -195,77 +116,117 @@ def _findings(case: Case, iam: IamFacts) -> Iterator[Finding]:
 def _of_provider(case: Case, provider: Provider) -> Iterator[Finding]:
     token = case.token
     if isinstance(token, Token) and not set(token.audience) & set(provider.client_ids):
-        meant = case.settings.audience not in token.audience and case.settings.audience in provider.client_ids
-        yield Finding(_TOKEN_AUDIENCE if meant else _CLIENT_ID, case.facts)
+        expected = case.settings.audience in provider.client_ids and case.settings.audience not in token.audience
+        yield Finding(TOKEN_AUDIENCE if expected else CLIENT_ID, case.facts)
     for chain in chains(case):
         served = {certificate.thumbprint for certificate in chain.certificates}
         if chain.public or served & set(provider.thumbprints):
             continue
-        # A CA that is younger than the provider cannot be the one that was registered with it.
+        # A CA that is newer than the provider cannot be the one that was registered at the creation of the provider.
         newer = chain.last.not_before >= int(provider.created_at)  # certificates have whole seconds
-        yield Finding(_CA if newer else _LEAF, case.facts | {"thumbprint": chain.last.thumbprint})
+        yield Finding(CA if newer else LEAF, case.facts | {"thumbprint": chain.last.thumbprint})
         return
 
 
 def _of_role(case: Case, iam: IamFacts, provider: Provider | None) -> Iterator[Finding]:
     if iam.role is None:
-        yield Finding(_ROLE, case.facts)
+        yield Finding(ROLE, case.facts)
         return
     token = case.token
     if provider is not None and isinstance(token, Token):
-        known = [audience for audience in token.audience if audience in provider.client_ids] or list(token.audience)
-        for mismatch in refusals(iam.role.trust, provider_arn=provider.arn, audience=known, subject=token.subject):
+        for mismatch in find_mismatches(
+            iam.role.trust,
+            provider_arn=provider.arn,
+            audience=_audience(token, provider),
+            session_name=case.role_chain[0].session_name or make_session_name(token, case.settings.cluster),
+            subject=case.facts["subject"],
+        ):
             yield _of_mismatch(case, mismatch)
-    first = case.hops[0]
+    first = case.role_chain[0]
     if first.duration_seconds > iam.role.max_session_seconds:
         maximum = f"{iam.role.max_session_seconds} s"
         yield Finding(DURATION, case.facts | {"duration": str(first.duration_seconds), "maximum": maximum})
 
 
+def _audience(token: Token, provider: Provider) -> list[str]:
+    return [audience for audience in token.audience if audience in provider.client_ids] or list(token.audience)
+
+
 def _of_mismatch(case: Case, mismatch: Mismatch) -> Finding:
     if mismatch.kind == "condition":
         return Finding(TRUST_CONDITION, case.facts | {"condition": mismatch.found})
+    if mismatch.kind == "session":
+        # The daemon can use another name if the doctor does not run with its settings.
+        return Finding(TRUST_CONDITION, case.facts | {"condition": "sts:RoleSessionName"})
+    if mismatch.kind == "wildcard":
+        return Finding(WILDCARD, case.facts | {"key": mismatch.found, "pattern": mismatch.wanted[0]})
+    if mismatch.kind == "principal":
+        return Finding(PRINCIPAL, case.facts | {"principals": ", ".join(mismatch.wanted) or "no principal"})
+    if mismatch.kind == "key":
+        return Finding(KEY, case.facts | {"key": mismatch.found, "token_keys": " and ".join(mismatch.wanted)})
     if mismatch.kind != "sub":
-        causes = {"principal": _PRINCIPAL, "action": _ACTION, "aud": _TRUST_AUDIENCE, "deny": _DENY}
+        causes = {"action": ACTION, "aud": TRUST_AUDIENCE, "deny": DENY}
         return Finding(causes[mismatch.kind], case.facts)
-    wanted = [value.split(":") for value in mismatch.wanted]
     *kind, namespace, name = case.facts.get("subject", "").rsplit(":", 2)
-    # Which half differs is said only where the other half, in some value, is right.
-    if kind and any(value[-1] == name and value[-2:-1] != [namespace] for value in wanted):
-        return Finding(_NAMESPACE, case.facts)
-    if kind and any(value[-2:-1] == [namespace] for value in wanted):
-        return Finding(_ACCOUNT_NAME, case.facts)
-    return Finding(_SUBJECT, case.facts)
+    # Namespace or name is reported as the difference only if the rest matches in some value.
+    prefix = f"{kind[0]}:" if kind else ""
+    found = [value.removeprefix(prefix).split(":") for value in mismatch.wanted if prefix and value.startswith(prefix)]
+    wanted = [(value[0], value[1]) for value in found if len(value) == 2]  # noqa: PLR2004 - namespace and name
+    if any(value[1] == name for value in wanted):
+        return Finding(NAMESPACE, case.facts)
+    if any(value[0] == namespace for value in wanted):
+        return Finding(ACCOUNT_NAME, case.facts)
+    return Finding(SUBJECT, case.facts)
 
 
-def _loosely(name: str) -> str:
+def _normalized(name: str) -> str:
     host, slash, path = name.lower().rstrip("/").partition("/")
     return host.partition(":")[0] + slash + path
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
     if not case.partition_fits:
-        return skipped("the role is of another partition")
+        return skipped("the role is in another partition")
     iam = case.iam
     if isinstance(iam, IamUnknown):
         return skipped(iam.why)
     found = findings_of(case) or ()
-    role_account = account_of(case.hops[0].role_arn)
+    role_account = account_of(case.role_chain[0].role_arn)
     if iam.account != role_account:
-        evidence = f"read in account {iam.account}; the role is of account {role_account}"
+        evidence = f"IAM of account {iam.account} was read; the role is in account {role_account}"
         return broken(evidence, *found) if found else unknown(evidence)
     if found:
         evidence = ", ".join(finding.cause.name for finding in found)
         if case.accepted:
-            return advice(f"{evidence}; AWS accepted the token just now all the same", *found)
+            accepted = advice(f"{evidence}; but AWS accepted the token in this run", *found)
+            return _advised(case, iam, accepted)
         certain = [finding for finding in found if finding.cause is not TRUST_CONDITION]
         if not certain:
-            return unknown(f"the trust policy has a condition of its own: {found[0].facts['condition']}")
+            return unknown(
+                f"the trust policy has a condition that the doctor cannot evaluate: {found[0].facts['condition']}"
+            )
         return broken(evidence, *certain)
-    return _of_fitting(case, iam)
+    return _advised(case, iam, _of_fitting(case, iam))
 
 
-def _of_fitting(case: Case, iam: IamFacts) -> Verdict:
+def _advised(case: Case, iam: IamFacts, result: CheckResult) -> CheckResult:
+    if not _is_open(case, iam):
+        return result
+    return advice(f"{result.evidence}; the policy does not limit sub", *result.findings, Finding(OPEN, case.facts))
+
+
+def _is_open(case: Case, iam: IamFacts) -> bool:
+    provider = next((one for one in iam.providers if one.name == case.facts.get("provider")), None)
+    if iam.role is None or provider is None:
+        return False
+    # Without a token: of any audience that the provider accepts.
+    wanted = (
+        [_audience(case.token, provider)] if isinstance(case.token, Token) else [[one] for one in provider.client_ids]
+    )
+    return any(is_open(iam.role.trust, provider_arn=provider.arn, audience=audience) for audience in wanted)
+
+
+def _of_fitting(case: Case, iam: IamFacts) -> CheckResult:
     with_token = isinstance(case.token, Token)
     for chain in chains(case) if case.issuer else ():
         leaf = chain.certificates[0].thumbprint
@@ -273,9 +234,9 @@ def _of_fitting(case: Case, iam: IamFacts) -> Verdict:
         if not chain.public and not chain.leaf_only and leaf in known and chain.last.thumbprint not in known:
             facts = case.facts | {"thumbprint": chain.last.thumbprint}
             evidence = "provider, client id and trust policy fit; " if with_token else ""
-            return advice(f"{evidence}the thumbprint is the leaf's", Finding(_SOON, facts))
+            return advice(f"{evidence}the thumbprint is that of the leaf", Finding(SOON, facts))
     if not with_token:
-        return unknown(f"read in account {iam.account}; without a token there is nothing to compare it with")
+        return unknown(f"IAM of account {iam.account} was read, but without a token it cannot be compared")
     thumbprint = ", thumbprint" if thumbprint_compared(case) else ""
     return good(f"provider, client id{thumbprint} and trust policy of account {iam.account} fit this token")
 
@@ -283,15 +244,19 @@ def _of_fitting(case: Case, iam: IamFacts) -> Verdict:
 CHECK: Final = Check(
     "iam",
     "IAM provider and role",
-    "with rights to read IAM: the provider's URL, client ids and thumbprints, and the role's trust policy, against the "
-    "token",
+    "with IAM read access: the provider's URL, client ids and thumbprints, and the role's trust policy, compared with "
+    "the token",
     (
-        *dict.fromkeys((*DENIED, *PROVIDERS, *AUDIENCES, *THUMBPRINTS)),
-        _SUBJECT,
-        _ACTION,
+        # A change in IAM that has not taken effect is no fault in IAM: the check `exchange` names it.
+        *(cause for cause in (ROLE, *TRUST, *PROVIDERS, *AUDIENCES, *THUMBPRINTS) if cause is not PROPAGATION),
+        SUBJECT,
+        ACTION,
+        KEY,
+        WILDCARD,
         TRUST_CONDITION,
         DURATION,
-        _SOON,
+        SOON,
+        OPEN,
     ),
     _run,
 )

@@ -1,45 +1,49 @@
-"""The role that is asked for, before anybody is asked: is it set, and does it fit the region?"""
+"""Checks the settings of the role: it is set, and its partition is that of the region."""
 
 from typing import Final
 
-from sidecar.doctor.case import Case, Place
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, broken, good, skipped
+from sidecar.doctor.case import ISSUER_ONLY, Case
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, broken, good, skipped
+from sidecar.exits import Exit
 
 __all__ = ("CHECK",)
 
 _MISSING: Final = Cause(
     "role_not_set",
-    "no role is set: there is nothing to ask STS for",
-    "set AWS_ROLE_ARN, or --profiles-file, as in the sidecar's container",
-    exit_code=Exit.CONFIGURATION,
+    "no role is set",
+    "set AWS_ROLE_ARN or --profiles-file, with the value of the sidecar's container",
+    exit_code=Exit.USAGE,
 )
 _PARTITION: Final = Cause(
     "wrong_partition",
-    "the role is of partition {partition}, and the region {region} of another: STS there knows no such role",
-    "write the role's ARN with {right_partition}, or choose a region of {partition}",
-    exit_code=Exit.CONFIGURATION,
+    "the role is in partition {partition}, and region {region} is in another: STS of that region cannot find the role",
+    "write the role's ARN with {right_partition}, or set a region of partition {partition}",
+    exit_code=Exit.USAGE,
 )
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
+    if case.issuer_only:
+        return skipped(ISSUER_ONLY)
     if not case.role_known:
         if case.place is Place.APPLICATION:
-            return skipped("set in the sidecar only")
-        return broken("no role", Finding(_MISSING, case.facts))
-    for profile in case.hops:
+            return skipped("only the sidecar has this setting")
+        return broken("no role is set", Finding(_MISSING, case.facts))
+    for profile in case.role_chain:
         partition, right = profile.role_arn.split(":")[1], case.partition(profile)
         if right and partition != right:
             region = profile.region or "aws-global"
             facts = case.facts | {"partition": partition, "right_partition": right, "region": region}
-            where = f"in region {region}" if profile.region else "and no region: STS's global endpoint"
+            where = f"in region {region}" if profile.region else "without a region: the global endpoint of STS"
             return broken(f"{profile.role_arn} {where}", Finding(_PARTITION, facts))
-    return good(", then ".join(profile.role_arn for profile in case.hops))
+    return good(", then ".join(profile.role_arn for profile in case.role_chain))
 
 
 CHECK: Final = Check(
     "role",
     "role",
-    "that one is set, and is of the region's partition",
+    "a role is set, and its partition is that of the region",
     (_MISSING, _PARTITION),
     _run,
 )

@@ -1,53 +1,57 @@
-"""The network path to STS."""
+"""Checks the network path to STS."""
 
 from typing import Final
 
-from sidecar.doctor.case import Case, Place
-from sidecar.doctor.sts import Step
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, broken, good, skipped, unknown
+from sidecar.doctor.case import ISSUER_ONLY, Case
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, skipped, unknown
+from sidecar.doctor.sts import Stage
+from sidecar.exits import Exit
 
 __all__ = ("CHECK",)
 
 _NAME: Final = Cause(
     "sts_name",
-    "the name of STS cannot be resolved from here",
-    "allow DNS in the NetworkPolicy, and check the region's spelling: {region}",
+    "the host name of STS cannot be resolved from here",
+    "allow DNS in the NetworkPolicy, and check the spelling of the region: {region}",
     "getent hosts {sts_host}",
     Exit.UNREACHABLE,
 )
 _CONNECTION: Final = Cause(
     "sts_connection",
-    "STS cannot be reached from here: a NetworkPolicy, a firewall or a proxy is in the way",
+    "STS cannot be reached from here: a NetworkPolicy, a firewall or a proxy blocks the connection",
     "allow egress to {sts_host} on port {sts_port}; behind a proxy set HTTPS_PROXY in the sidecar",
     "curl -sv https://{sts_host}:{sts_port}/",
     Exit.UNREACHABLE,
 )
 _TLS: Final = Cause(
     "sts_tls",
-    "what answers in place of STS has a certificate that nobody here trusts: a proxy that opens TLS",
-    "give its CA to the sidecar as AWS_CA_BUNDLE, or have the proxy leave {sts_host} alone",
+    "the certificate at the address of STS is not trusted here: most likely a proxy intercepts TLS",
+    "set AWS_CA_BUNDLE in the sidecar to the proxy's CA certificate, or exempt {sts_host} from interception",
     "openssl s_client -connect {sts_host}:{sts_port} -servername {sts_host} </dev/null",
     Exit.UNREACHABLE,
 )
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
+    if case.issuer_only:
+        return skipped(ISSUER_ONLY)
     if case.place is Place.APPLICATION:
-        return skipped("the sidecar asks STS, not the application")
-    seen = case.sts
-    if seen is None:
-        return unknown("the SDK knows no endpoint of STS for this region and these settings")
-    through = f" through the proxy {seen.proxy}" if seen.proxy else ""
-    evidence = f"{seen.host}:{seen.port}{through}: {seen.detail}"
-    if seen.step is Step.ANSWERED:
+        return skipped("only the sidecar connects to STS")
+    probe = case.sts
+    if probe is None:
+        return unknown("the SDK has no STS endpoint for this region and these settings")
+    through = f" through proxy {probe.proxy}" if probe.proxy else ""
+    evidence = f"{probe.host}:{probe.port}{through}: {probe.detail}"
+    if probe.stage is Stage.ANSWERED:
         return good(evidence)
     if case.accepted:
-        return advice(f"{evidence}, to the doctor; the exchange went through")
-    facts = case.facts | {"sts_host": seen.host, "sts_port": str(seen.port)}
-    cause = {Step.NAME: _NAME, Step.TLS: _TLS}.get(seen.step, _CONNECTION)
+        return advice(f"{evidence} (test request); the exchange succeeded")
+    facts = case.facts | {"sts_host": probe.host, "sts_port": str(probe.port)}
+    cause = {Stage.NAME: _NAME, Stage.TLS: _TLS}.get(probe.stage, _CONNECTION)
     return broken(evidence, Finding(cause, facts))
 
 
 CHECK: Final = Check(
-    "sts_path", "way to STS", "DNS, connection, proxy, TLS and HTTP, in this order", (_NAME, _CONNECTION, _TLS), _run
+    "sts_path", "path to STS", "DNS, connection, proxy, TLS and HTTP, in this order", (_NAME, _CONNECTION, _TLS), _run
 )

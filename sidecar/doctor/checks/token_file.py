@@ -1,58 +1,63 @@
-"""The projected token: can it be read, does it rotate, how long does it live?"""
+"""Checks the projected token: readable, rotated, with a sufficient lifetime."""
 
 from pathlib import Path
 from typing import Final
 
-from sidecar.doctor.case import Case, Place
-from sidecar.doctor.verdict import Cause, Check, Exit, Finding, Verdict, advice, broken, good, skipped
+from sidecar.doctor.case import ISSUER_ONLY, Case
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, skipped
 from sidecar.errors import TokenError, TokenProblem
+from sidecar.exits import Exit
 
 __all__ = ("CHECK", "is_mounted_alone")
 
-# Below the least session of STS a token is hardly worth the kubelet's work, and a short outage of it is one of ours.
+# Below the minimum session of STS (15 minutes) a short outage of the kubelet lets the token expire.
 _SHORT_SECONDS: Final = 900
 _MISSING: Final = Cause(
     "token_missing",
-    "the token file is not there",
-    "mount a projected serviceAccountToken volume with audience {audience_setting} and path token at its directory",
-    exit_code=Exit.CONFIGURATION,
+    "the token file does not exist",
+    "mount a projected serviceAccountToken volume with audience {audience_setting} and path token at the file's "
+    "directory",
+    exit_code=Exit.USAGE,
 )
 _UNREADABLE: Final = Cause(
     "token_unreadable",
-    "the token file cannot be read by this user",
+    "this user cannot read the token file",
     "remove a defaultMode such as 0400 from the volume, or set fsGroup in the pod's securityContext",
-    exit_code=Exit.CONFIGURATION,
+    exit_code=Exit.USAGE,
 )
 _NO_TOKEN: Final = Cause(
     "token_malformed",
-    "the token file holds no token",
-    "point --token-file at the file `token` of the projected volume",
-    exit_code=Exit.CONFIGURATION,
+    "the content of the token file is not a token",
+    "set --token-file to the file `token` of the projected volume",
+    exit_code=Exit.USAGE,
 )
 _SUBPATH: Final = Cause(
     "token_by_subpath",
-    "the token file is mounted by subPath: the kubelet never updates such a file, and it expires in place",
-    "mount the whole volume at a directory of its own, without subPath (Kubernetes: projected volumes)",
-    exit_code=Exit.CONFIGURATION,
+    "the token file is mounted with subPath: the kubelet never updates such a file, so the token expires",
+    "mount the whole volume at a directory, without subPath (Kubernetes documentation: projected volumes)",
+    exit_code=Exit.USAGE,
 )
 _EXPIRED: Final = Cause(
     "token_expired",
-    "the token has expired and was not replaced: the kubelet has stopped rotating it, or the file is a copy",
-    "look at the kubelet's log on this node for `serviceaccount token`: it cannot reach the API server, or the "
-    "ServiceAccount was deleted; a copy of a token is never rotated: mount the volume itself",
+    "the token has expired and was not rotated: the kubelet does not rotate it, or the file is a copy",
+    "search the kubelet's log on this node for `serviceaccount token`: the kubelet cannot reach the API server, or the "
+    "ServiceAccount was deleted; a copy of a token is never rotated, so mount the volume itself",
     "kubectl get events --field-selector involvedObject.kind=Pod",
 )
 _SHORT: Final = Cause(
     "token_short",
-    "the token lives less than 15 minutes: an outage of the API server of a few minutes lets it expire",
+    "the token's lifetime is less than 15 minutes: it expires if the API server is down for a few minutes",
     "set expirationSeconds: 3600 in the projected volume",
     exit_code=Exit.GOOD,
 )
 
 
-def _run(case: Case) -> Verdict:
+def _run(case: Case) -> CheckResult:
+    if case.issuer_only:
+        return skipped(ISSUER_ONLY)
     if case.place is Place.APPLICATION:
-        return skipped("the token is mounted in the sidecar only")
+        return skipped("only the sidecar has the token")
     path, token = case.settings.token_file, case.token
     if isinstance(token, TokenError):
         causes = {TokenProblem.MISSING: _MISSING, TokenProblem.UNREADABLE: _UNREADABLE}
@@ -62,21 +67,21 @@ def _run(case: Case) -> Verdict:
         )
     left = token.expires_at - case.wall_at_aws
     if is_mounted_alone(path, _mounts()) or is_mounted_alone(path.parent.resolve() / path.name, _mounts()):
-        return broken(f"{path} is a mount point of its own", Finding(_SUBPATH, case.facts))
+        return broken(f"{path} is itself a mount point", Finding(_SUBPATH, case.facts))
     if left <= 0 and not case.accepted:
         return broken(f"{path}: expired {_minutes(-left)} ago", Finding(_EXPIRED, case.facts))
-    life = token.expires_at - token.issued_at
-    evidence = f"{path}: {_minutes(left)} left of {_minutes(life)}"
-    if token.issued_at and life < _SHORT_SECONDS:
+    lifetime = token.expires_at - token.issued_at
+    evidence = f"{path}: {_minutes(left)} left of {_minutes(lifetime)}"
+    if token.issued_at and lifetime < _SHORT_SECONDS:
         return advice(evidence, Finding(_SHORT, case.facts))
     return good(evidence)
 
 
 def is_mounted_alone(path: Path, mounts: str) -> bool:
-    """Return whether a file is itself a mount point, as subPath makes it.
+    """Return whether a file is itself a mount point, as with subPath.
 
     Args:
-        path: of the file; in `mounts` no part of it is a symlink, as /var/run often is.
+        path: of the file, without symlinks, as in `mounts`; /var/run is often a symlink.
         mounts: the content of /proc/self/mountinfo (proc_pid_mountinfo(5)); the fifth field is the mount point.
     """
     escaped = str(path).replace("\\", "\\134").replace(" ", "\\040")
@@ -97,7 +102,7 @@ def _minutes(seconds: float) -> str:
 CHECK: Final = Check(
     "token_file",
     "token file",
-    "that it can be read, is a whole volume's and not a subPath, has not expired, and lives long enough",
+    "the token can be read, is not mounted with subPath, has not expired, and has a sufficient lifetime",
     (_MISSING, _UNREADABLE, _NO_TOKEN, _SUBPATH, _EXPIRED, _SHORT),
     _run,
 )

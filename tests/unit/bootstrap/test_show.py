@@ -1,4 +1,4 @@
-"""What a person and a program are shown, and the script that one can run instead."""
+"""The output as text and as JSON, and the script of AWS CLI commands."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sidecar.bootstrap.emit import script
-from sidecar.bootstrap.show import JsonShow, Status, TextShow, details, headline
+from sidecar.bootstrap.show import ChangeStatus, JsonShow, TextShow, details, headline
 from sidecar.bootstrap.state import Account, Change
 
 _ADD = Change("AttachRolePolicy", "role R", {}, "policy", None, "arn:p", "what the role may do")
@@ -26,7 +26,7 @@ _DELETE = Change("DeleteRole", "role R", {}, before={"path": "/"})
         (_DELETE, "- role R  [delete-role]"),
     ],
 )
-def test_one_line_says_what_happens_to_what(change: Change, line: str) -> None:
+def test_a_headline_has_the_target_and_the_change(change: Change, line: str) -> None:
     assert headline(change) == line
 
 
@@ -36,14 +36,14 @@ def test_a_document_is_shown_as_its_difference() -> None:
     assert details(_DELETE) == ["- {", '-   "path": "/"', "- }"]
 
 
-def test_plain_text_has_no_escape_and_warnings_go_elsewhere() -> None:
+def test_plain_text_has_no_escape_sequence_and_warnings_go_to_stderr() -> None:
     out, err = io.StringIO(), io.StringIO()
     show = TextShow(out, err, colour=False)
     show.account(Account("123456789012"))
     show.warning("leaf")
     with show.busy("thinking"):
-        show.change(_ADD, Status.DONE)
-    show.change(_DELETE, Status.NOT_DONE)
+        show.change(_ADD, ChangeStatus.DONE)
+    show.change(_DELETE, ChangeStatus.NOT_DONE)
     show.end("done", 0)
     assert out.getvalue() == (
         "account 123456789012, partition aws\n"
@@ -61,32 +61,34 @@ def test_without_the_package_rich_a_terminal_gets_plain_text(monkeypatch: pytest
     assert out.getvalue() == "a [red]b[/red]\n"
 
 
-def test_with_it_nothing_is_taken_for_markup() -> None:
+def test_with_rich_no_text_is_interpreted_as_markup() -> None:
     out = io.StringIO()
     TextShow(out, io.StringIO(), colour=True).note("a [red]b[/red] urn:key:a " + "c" * 200)
     assert out.getvalue() == "a [red]b[/red] urn:key:a " + "c" * 200 + "\n"
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_what_others_wrote_into_iam_moves_no_cursor(colour: bool) -> None:  # noqa: FBT001
+def test_control_characters_in_a_name_do_not_move_the_cursor(colour: bool) -> None:  # noqa: FBT001
     out = io.StringIO()
     TextShow(out, io.StringIO(), colour=colour).note("a\x1b[2Jb\nc\r")
     assert out.getvalue() == "a?[2Jb?c?\n"
 
 
-def test_a_program_gets_one_document() -> None:
+def test_json_output_is_one_document() -> None:
     out = io.StringIO()
     show = JsonShow(out, "apply")
     show.account(Account("123456789012"))
     show.note("n")
     show.warning("w")
-    show.change(_PRINTS, Status.FAILED)
+    show.removes(["role R: policy p"])
+    show.change(_PRINTS, ChangeStatus.FAILED)
     assert out.getvalue() == ""
     show.end("stopped", 4)
     assert json.loads(out.getvalue()) == {
         "mode": "apply",
         "account": "123456789012",
         "partition": "aws",
+        "removes": ["role R: policy p"],
         "changes": [
             {
                 "kind": "update-open-id-connect-provider-thumbprint",
@@ -105,7 +107,7 @@ def test_a_program_gets_one_document() -> None:
     }
 
 
-def test_in_a_script_every_value_is_one_word_of_the_shell() -> None:
+def test_in_a_script_each_value_is_one_shell_word() -> None:
     nasty = 'a\'b "c"\n $(d) `e` \\ ;'
     change = Change("PutRolePolicy", "role R", {"RoleName": "R", "PolicyName": "P", "PolicyDocument": nasty})
     text = "aws() { printf '%s\\0' \"$@\"; }\n" + script([change], "123456789012")
@@ -120,7 +122,7 @@ def test_a_list_is_json_so_that_the_cli_fetches_nothing() -> None:
     assert "--client-id-list '[\"https://k.test\"]'" in script([change], "1")
 
 
-def test_a_script_waits_for_each_role_that_it_made_before_it_is_named_and_for_no_other() -> None:
+def test_a_script_waits_for_each_role_that_it_created_before_a_policy_names_it() -> None:
     def created(name: str, path: str, *arns: str) -> Change:
         trust = json.dumps({"Statement": [{"Principal": {"AWS": arns}}]}, separators=(",", ":"))
         return Change("CreateRole", name, {"RoleName": name, "Path": path, "AssumeRolePolicyDocument": trust})

@@ -1,4 +1,4 @@
-"""The limits of IAM, each refused before anything is asked of it."""
+"""Values over the limits of IAM are rejected before any call of IAM."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from sidecar.bootstrap import spec
 from sidecar.bootstrap.spec import Issuer, RoleSpec, Spec
 
 _BAD: list[tuple[Callable[[str], object], list[str]]] = [
-    (spec.issuer_url, ["http://a.test", "a.test", "https://a.test/", "https://a.test:443", "https://a.test?x", "https://a.test\n",
+    (spec.issuer_url, ["http://a.test", "a.test", "https://a.test/?x", "https://a.test:443", "https://a.test?x", "https://a.test\n",
                        "https://a.test/\nrm", "https://a.test/ b", "https://\u00e4.test",
                        "https://a.test/" + "x" * 255]),
     (spec.role_name, ["", "a" * 65, "a b", "a/b", "a\n", "ä"]),
@@ -28,7 +28,10 @@ _BAD: list[tuple[Callable[[str], object], list[str]]] = [
     (spec.partition, ["", "AWS", "aws-iso"]),
 ]  # fmt: skip
 _GOOD: list[tuple[Callable[[str], object], list[str]]] = [
-    (spec.issuer_url, ["https://a.test", "https://a.test/projects/p/shoots/s/issuer"]),
+    (
+        spec.issuer_url,
+        ["https://a.test", "https://a.test/projects/p/shoots/s/issuer", "https://a.test/", "https://a.test/p/"],
+    ),
     (spec.role_name, ["a", "a" * 64, "_+=,.@-"]),
     (spec.role_or_arn, ["a", "arn:aws-cn:iam::123456789012:role/team/a"]),
     (spec.path, ["/", "/a/", "/a/b-c/"]),
@@ -45,14 +48,14 @@ _GOOD: list[tuple[Callable[[str], object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("check", "text"), [(check, text) for check, texts in _BAD for text in texts])
-def test_what_iam_does_not_take_is_refused_with_a_fix(check: Callable[[str], object], text: str) -> None:
+def test_values_that_iam_does_not_accept_are_rejected_with_a_fix(check: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError, match=r".+; .+") as caught:
         check(text)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("check", "text"), [(check, text) for check, texts in _GOOD for text in texts])
-def test_what_iam_takes_is_taken_as_it_is(check: Callable[[str], object], text: str) -> None:
+def test_values_that_iam_accepts_are_not_changed(check: Callable[[str], object], text: str) -> None:
     assert check(text) == text
 
 
@@ -68,7 +71,7 @@ def test_a_service_account_becomes_the_sub_of_its_tokens() -> None:
     assert spec.service_account("a-1/b.c-2") == "system:serviceaccount:a-1:b.c-2"
 
 
-def test_a_thumbprint_is_taken_as_openssl_prints_it() -> None:
+def test_a_thumbprint_is_accepted_as_openssl_prints_it() -> None:
     assert spec.thumbprint(":".join(["AB"] * 20)) == "ab" * 20
 
 
@@ -76,4 +79,4 @@ def test_the_client_ids_are_those_of_roles_that_tokens_assume() -> None:
     tokens = [RoleSpec("A", ("x",), audience=("a", "b")), RoleSpec("B", ("x",), audience=("b", "c"))]
     chained = RoleSpec("C", assumed_by=("A",), audience=("d",))
     assert Spec((Issuer("https://a.test"),), (*tokens, chained)).client_ids == ("a", "b", "c")
-    assert Spec((Issuer("https://a.test"),), (chained,)).client_ids == ("sts.amazonaws.com",), "IAM takes none without"
+    assert Spec((Issuer("https://a.test"),), (chained,)).client_ids == ("sts.amazonaws.com",), "IAM needs at least one"

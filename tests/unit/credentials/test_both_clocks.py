@@ -1,25 +1,29 @@
-"""The life of a set by two clocks: the earlier one decides, whichever it is."""
+"""The lifetime of credentials by two clocks: the earlier end counts."""
 
 import pytest
 
-from sidecar.credentials.lifecycle import look_after, step
-from sidecar.credentials.states import Action, Event, Granted, State, Tick, TicketSeen
+from sidecar.credentials.lifecycle import seconds_until_due, step
+from sidecar.credentials.states import Action, Event, InputChanged, ProfileState, Succeeded, Tick
 from tests.helpers.clock import FakeClock
-from tests.helpers.values import grant, token
+from tests.helpers.values import assume_role_result, token
 
 
-def fresh(clock: FakeClock, life: float = 3_600.0) -> State:
-    state = State()
-    for event in (TicketSeen(token()), Granted(grant(life=life, wall=clock.wall, mono=clock.mono))):
+def fresh(clock: FakeClock, lifetime: float = 3_600.0) -> ProfileState:
+    state = ProfileState()
+    for event in (
+        InputChanged(token()),
+        Succeeded(assume_role_result(lifetime=lifetime, wall=clock.wall, mono=clock.mono)),
+    ):
         state, _ = happens(state, event, clock)
     return state
 
 
-def happens(state: State, event: Event, clock: FakeClock) -> tuple[State, tuple[Action, ...]]:
+def happens(state: ProfileState, event: Event, clock: FakeClock) -> tuple[ProfileState, tuple[Action, ...]]:
     return step(state, event, clock.now(), lambda: 0.0)
 
 
-def test_a_wall_clock_set_back_delays_no_renewal() -> None:
+@pytest.mark.rule("SDK 23")
+def test_a_wall_clock_set_back_delays_no_refresh() -> None:
     clock = FakeClock()
     state = fresh(clock)
     clock.step_wall(-86_400)
@@ -29,7 +33,8 @@ def test_a_wall_clock_set_back_delays_no_renewal() -> None:
     assert happens(state, Tick(), clock)[1] == (Action.START,)
 
 
-def test_a_wall_clock_set_back_lets_no_set_be_served_longer() -> None:
+@pytest.mark.rule("SDK 23")
+def test_a_wall_clock_set_back_does_not_extend_serving() -> None:
     clock = FakeClock()
     state = fresh(clock)
     clock.step_wall(-86_400)
@@ -37,7 +42,8 @@ def test_a_wall_clock_set_back_lets_no_set_be_served_longer() -> None:
     assert Action.WITHDRAW in happens(state, Tick(), clock)[1]
 
 
-def test_a_machine_that_slept_renews_and_withdraws_by_the_wall_clock() -> None:
+@pytest.mark.rule("SDK 23")
+def test_a_machine_that_slept_refreshes_and_withdraws_by_the_wall_clock() -> None:
     """The monotonic clock of Linux stands still while the machine is suspended."""
     clock = FakeClock()
     state = fresh(clock)
@@ -49,8 +55,8 @@ def test_a_machine_that_slept_renews_and_withdraws_by_the_wall_clock() -> None:
 
 
 @pytest.mark.parametrize("step_seconds", [0.0, 86_400.0, -86_400.0])
-def test_it_looks_at_both_clocks_every_quarter_of_a_minute(step_seconds: float) -> None:
+def test_both_clocks_are_read_every_15_seconds(step_seconds: float) -> None:
     clock = FakeClock()
     state = fresh(clock)
     clock.step_wall(step_seconds)
-    assert look_after(state, clock.now()) <= 15
+    assert seconds_until_due(state, clock.now()) <= 15

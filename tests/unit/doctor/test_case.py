@@ -1,14 +1,14 @@
-"""Where the doctor takes itself to be, and which profile it looks at."""
+"""Detection of the place and of the profile that the doctor checks."""
 
 from pathlib import Path
 
 import pytest
 
-from sidecar.doctor.case import Place
 from sidecar.doctor.checks import application, auth_token, daemon, role, token_file
-from sidecar.doctor.sts import Step, StsLook
+from sidecar.doctor.options import Place
+from sidecar.doctor.result import CheckStatus
+from sidecar.doctor.sts import Stage, StsProbe
 from sidecar.doctor.uri import Endpoint, endpoint_of
-from sidecar.doctor.verdict import State
 from sidecar.errors import SettingsError
 from tests.helpers.clock import FakeClock
 from tests.helpers.values import token
@@ -33,7 +33,8 @@ source_profile = default
     [
         (f"{HERE}/v1/credentials/reader", 9841, "reader"),
         (f"{HERE}/v1/credentials", 9841, "default"),
-        (f"{HERE}/v1/credentials/", 9841, ""),
+        (f"{HERE}/v1/credentials/", 9841, "default"),
+        ("http://localhost:9841/v1/credentials/reader/", 9841, "reader"),
         (f"{HERE}/v1/credentials/a/b", 9841, ""),
         (f"{HERE}/v2/reader", 9841, ""),
         ("http://127.0.0.1/v1/credentials/reader", 0, "reader"),
@@ -44,25 +45,25 @@ source_profile = default
         ("", 0, ""),
     ],
 )
-def test_a_uri_says_which_port_and_profile_are_meant(uri: str, port: int, profile: str) -> None:
+def test_port_and_profile_are_parsed_from_the_uri(uri: str, port: int, profile: str) -> None:
     assert endpoint_of(uri)._replace(path="") == Endpoint(port, "", profile)
 
 
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("path", ["/v1/credentials", "/v1/credentials/reader"])
-def test_a_uri_that_the_endpoint_serves_is_no_other_endpoint(known: bool, path: str) -> None:  # noqa: FBT001
+def test_a_uri_that_the_endpoint_serves_is_accepted(known: bool, path: str) -> None:  # noqa: FBT001
     made = case({URI: f"{HERE}{path}", FILE: "/auth-token"} | (WEB_IDENTITY if known else {}), known=known)
     assert made.place is Place.APPLICATION
     names = [finding.cause.name for finding in application.CHECK.run(made).findings]
     assert names == (["web_identity_variables"] if known else [])
 
 
-def test_a_config_file_at_home_counts_where_no_variable_leads_away_from_it(tmp_path: Path) -> None:
+def test_the_config_file_in_the_home_directory_is_read_unless_a_variable_names_another(tmp_path: Path) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws/config").write_text("[default]\ncredential_process = aws-oidc-sidecar credential-process\n")
 
     def found(**environment: str) -> list[str]:
-        made = case({"HOME": str(tmp_path), **environment}, known=False, place="application")
+        made = case({"HOME": str(tmp_path), **environment}, known=False, place=Place.APPLICATION)
         return [finding.cause.name for finding in application.CHECK.run(made).findings]
 
     assert found() == []
@@ -77,25 +78,27 @@ def test_a_uri_of_another_form_names_no_profile(uri: str) -> None:
     assert "hunter2" not in repr([check.run(made) for check in (application.CHECK, auth_token.CHECK, daemon.CHECK)])
 
 
-def test_a_bare_path_is_another_profile_than_one_that_is_named() -> None:
+def test_a_path_without_a_profile_does_not_match_a_named_profile() -> None:
     made = case({URI: f"{HERE}/v1/credentials", FILE: "/auth-token"}, known=False, profile="reader")
     assert [finding.cause.name for finding in application.CHECK.run(made).findings] == ["other_endpoint"]
 
 
-def test_the_usual_profile_is_one_that_is_served() -> None:
-    assert [hop.name for hop in case(profiles=CHAIN).hops] == ["default", "app"]
+def test_the_default_profile_is_a_served_profile() -> None:
+    assert [profile.name for profile in case(profiles=CHAIN).role_chain] == ["default", "app"]
     only = CHAIN.replace("default", "profile base", 1).replace("= default", "= base")
-    assert [hop.name for hop in case(profiles=only).hops] == ["base", "app"]
+    assert [profile.name for profile in case(profiles=only).role_chain] == ["base", "app"]
 
 
-def test_of_several_that_are_served_one_has_to_be_named() -> None:
+def test_one_of_several_served_profiles_must_be_named() -> None:
     several = f"{CHAIN}[profile other]\n{ROLE}/Other\n"
-    with pytest.raises(SettingsError, match="--profile: is not given, and there are app, other; choose one"):
-        _ = case(profiles=several).hops
-    assert [hop.name for hop in case(profiles=several, profile="other").hops] == ["other"]
+    with pytest.raises(
+        SettingsError, match="--profile: missing, and several profiles are served: app, other; name one of them"
+    ):
+        _ = case(profiles=several).role_chain
+    assert [profile.name for profile in case(profiles=several, profile="other").role_chain] == ["other"]
 
 
-def test_the_sidecar_is_where_any_served_profile_has_its_directory(tmp_path: Path) -> None:
+def test_the_sidecar_is_detected_by_the_directory_of_any_served_profile(tmp_path: Path) -> None:
     environment = {"AWS_OIDC_SIDECAR_RUNTIME_DIR": str(tmp_path)}
     (tmp_path / "profiles/default").mkdir(parents=True)
     assert case(environment, profiles=CHAIN).place is Place.ELSEWHERE
@@ -104,30 +107,32 @@ def test_the_sidecar_is_where_any_served_profile_has_its_directory(tmp_path: Pat
     source = case(environment, profiles=CHAIN, profile="default")
     assert source.place is Place.SIDECAR
     for check in (auth_token.CHECK, daemon.CHECK):
-        assert check.run(source).evidence == "profile default is served to nobody"
+        assert check.run(source).evidence == "profile default is not served (serve = false)"
 
 
 @pytest.mark.parametrize(
-    ("environment", "state"),
+    ("environment", "status"),
     [
-        ({}, State.BROKEN),
-        ({"AWS_REGION": "cn-north-1"}, State.GOOD),
-        ({"AWS_ENDPOINT_URL_STS": "https://sts.test"}, State.GOOD),
+        ({}, CheckStatus.BROKEN),
+        ({"AWS_REGION": "cn-north-1"}, CheckStatus.GOOD),
+        ({"AWS_ENDPOINT_URL_STS": "https://sts.test"}, CheckStatus.GOOD),
     ],
 )
-def test_without_a_region_sts_is_the_global_one_of_partition_aws(environment: dict[str, str], state: State) -> None:
+def test_without_a_region_the_sts_endpoint_is_in_partition_aws(
+    environment: dict[str, str], status: CheckStatus
+) -> None:
     made = case(environment, profiles="[default]\nrole_arn = arn:aws-cn:iam::123456789012:role/R\n")
-    assert role.CHECK.run(made).state is state
-    assert made.partition_fits is (state is State.GOOD)
+    assert role.CHECK.run(made).status is status
+    assert made.partition_fits is (status is CheckStatus.GOOD)
 
 
-def test_a_token_that_aws_accepted_has_not_expired_whatever_this_clock_says(tmp_path: Path) -> None:
+def test_a_token_that_aws_accepted_has_not_expired_whatever_the_local_clock(tmp_path: Path) -> None:
     late = token(expires_at=FakeClock().now().wall - 3_600)
-    seen = StsLook(
-        "sts.test", 443, Step.ANSWERED, "HTTP 200", "", FakeClock().now().wall - 7_200, FakeClock().now().wall
+    probe = StsProbe(
+        "sts.test", 443, Stage.ANSWERED, "HTTP 200", "", FakeClock().now().wall - 7_200, FakeClock().now().wall
     )
     environment = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token")}
-    assert token_file.CHECK.run(case(environment, token=late, sts=seen)).state is State.BROKEN
-    verdict = token_file.CHECK.run(accepted(case(environment, token=late, sts=seen)))
-    assert verdict.state is State.GOOD
-    assert verdict.evidence.endswith(": 60 min left of 60 min")
+    assert token_file.CHECK.run(case(environment, token=late, sts=probe)).status is CheckStatus.BROKEN
+    result = token_file.CHECK.run(accepted(case(environment, token=late, sts=probe)))
+    assert result.status is CheckStatus.GOOD
+    assert result.evidence.endswith(": 60 min left of 60 min")

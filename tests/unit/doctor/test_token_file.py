@@ -1,4 +1,4 @@
-"""How a file that is mounted by subPath is told from a volume's."""
+"""Detection of a token file that is mounted with subPath."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ MOUNTS = """\
 """
 
 
+@pytest.mark.mutant("a token mounted by subPath counts as mounted from a volume")
 @pytest.mark.parametrize(
     ("path", "alone"),
     [
@@ -25,12 +26,12 @@ MOUNTS = """\
         ("/alone", False),
     ],
 )
-def test_a_file_is_mounted_alone_where_it_is_a_mount_point(path: str, alone: bool) -> None:  # noqa: FBT001 - of a table
+def test_a_file_is_mounted_alone_if_it_is_a_mount_point(path: str, alone: bool) -> None:  # noqa: FBT001 - of a table
     assert is_mounted_alone(Path(path), MOUNTS) is alone
 
 
-def test_a_subpath_is_seen_through_a_symlink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As /var/run leads to /run: the table of mounts has the path that the kernel walked.
+def test_a_subpath_is_detected_through_a_symlink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As /var/run, a symlink to /run: the table of mounts has the path without symlinks.
     (tmp_path / "run").mkdir()
     (tmp_path / "var").symlink_to(tmp_path / "run")
     mounts = f"92 22 0:46 /token {tmp_path}/run/token ro - tmpfs tmpfs rw\n"

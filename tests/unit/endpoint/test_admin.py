@@ -5,20 +5,20 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.endpoint.admin import AdminServer
-from sidecar.endpoint.listener import bind
 from sidecar.errors import StartError
+from sidecar.http1.listener import bind
 from tests.helpers.clock import FakeClock
 from tests.helpers.peer import Peer, request, run
 
 TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
-class Site:
-    """A server and the state that it shows."""
+class AdminSetup:
+    """A server and the state that it serves."""
 
     def __init__(self, address: str) -> None:
         self.clock = FakeClock()
-        self.health = {"live": (True, "ok"), "ready": (False, "reader: no set"), "started": (True, "ok")}
+        self.health = {"live": (True, "ok"), "ready": (False, "reader: no credentials"), "started": (True, "ok")}
         self.scrapes = 0
         self.server = AdminServer(
             live=lambda: self.health["live"],
@@ -37,8 +37,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(address: str = "") -> AsyncIterator[tuple[Site, Peer]]:
-    made = Site(address)
+async def site(address: str = "") -> AsyncIterator[tuple[AdminSetup, Peer]]:
+    made = AdminSetup(address)
     await made.server.start()
     client = await Peer.connect(made.server.port, address or "127.0.0.1")
     try:
@@ -48,6 +48,7 @@ async def site(address: str = "") -> AsyncIterator[tuple[Site, Peer]]:
         await made.server.stop(0)
 
 
+@pytest.mark.rule("Kubernetes D6")
 @pytest.mark.parametrize(("path", "check"), [("/livez", "live"), ("/readyz", "ready"), ("/startupz", "started")])
 def test_each_check_is_200_or_503_with_its_reason(path: str, check: str) -> None:
     async def main() -> None:
@@ -71,7 +72,8 @@ def test_checks_answer_head_without_a_body() -> None:
     run(main())
 
 
-def test_metrics_have_the_type_given_and_are_made_once_a_second() -> None:
+@pytest.mark.mutant("metrics are rendered for every scrape")
+def test_metrics_have_the_given_type_and_are_rendered_once_a_second() -> None:
     async def main() -> None:
         async with site() as (here, client):
             for advance, expected in ((0, 1), (0.99, 1), (0.02, 2), (0.5, 2), (0.5, 3)):
@@ -84,7 +86,7 @@ def test_metrics_have_the_type_given_and_are_made_once_a_second() -> None:
     run(main())
 
 
-def test_the_kubelet_and_prometheus_come_by_any_name() -> None:
+def test_the_admin_port_accepts_any_host() -> None:
     async def main() -> None:
         async with site() as (_, client):
             asked = request("/livez", "Host: 10.0.0.7:9842", "X-Forwarded-For: 10.0.0.1", "User-Agent: kube-probe/1.36")
@@ -93,7 +95,8 @@ def test_the_kubelet_and_prometheus_come_by_any_name() -> None:
     run(main())
 
 
-def test_other_paths_and_methods_are_refused() -> None:
+@pytest.mark.rule("Kubernetes D6")
+def test_other_paths_and_methods_are_rejected() -> None:
     async def main() -> None:
         async with site() as (_, client):
             assert (await client.ask(request("/v1/credentials"))).status == 404
@@ -105,6 +108,7 @@ def test_other_paths_and_methods_are_refused() -> None:
     run(main())
 
 
+@pytest.mark.mutant("the number of admin connections has no limit")
 def test_a_flood_of_connections_costs_the_oldest_idle_one() -> None:
     async def main() -> None:
         async with site() as (here, client):
@@ -136,7 +140,7 @@ def test_by_default_both_families_are_served() -> None:
 
 
 def test_without_ipv6_every_ipv4_address_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What a kernel booted with ipv6.disable=1 does to the same call: the family does not exist.
+    # As on a kernel that was booted with ipv6.disable=1: the family does not exist.
     monkeypatch.setattr(socket, "AF_INET6", socket.AF_APPLETALK)
 
     async def main() -> None:
@@ -148,7 +152,7 @@ def test_without_ipv6_every_ipv4_address_is_served(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_an_address_that_is_given_is_the_only_one(address: str) -> None:
+def test_a_given_address_is_used(address: str) -> None:
     async def main() -> None:
         async with site(address) as (here, client):
             assert here.server.address == address
@@ -161,22 +165,22 @@ def test_an_address_that_is_given_is_the_only_one(address: str) -> None:
     ("address", "message"),
     [("pod.example", "not an IP address; set the admin address"), ("192.0.2.1", "choose an address of this machine")],
 )
-def test_an_address_that_cannot_be_had_is_named(address: str, message: str) -> None:
+def test_an_unusable_address_is_reported(address: str, message: str) -> None:
     with pytest.raises(StartError, match=message):
-        run(Site(address).server.start())
+        run(AdminSetup(address).server.start())
 
 
-def test_a_taken_port_is_a_start_error_not_a_fallback_to_ipv4() -> None:
+def test_a_port_in_use_is_a_start_error_not_a_fallback_to_ipv4() -> None:
     async def main() -> None:
         async with site() as (here, _):
-            other = Site("")
+            other = AdminSetup("")
             other.server._port = here.server.port
-            with pytest.raises(StartError, match="stop what listens there"):
+            with pytest.raises(StartError, match="stop the program that uses this port"):
                 await other.server.start()
 
     run(main())
 
 
-def test_bind_leaves_no_socket_behind_when_it_fails() -> None:
+def test_bind_closes_its_socket_when_it_fails() -> None:
     with pytest.raises(StartError):
         bind(socket.AF_INET, "192.0.2.1", 0)

@@ -1,4 +1,4 @@
-"""What the SDKs send and what they put up with, as far as one answer shows it."""
+"""Requests as the SDKs send them, and answers that all SDKs accept."""
 
 import hmac
 import json
@@ -6,31 +6,32 @@ import json
 import pytest
 
 from sidecar.endpoint import guard
-from sidecar.endpoint.guard import REFUSALS, Guard
-from sidecar.endpoint.reader import Fault
+from sidecar.endpoint.guard import REJECTIONS, Guard
 from sidecar.endpoint.server import REQUEST_LABELS
-from sidecar.endpoint.wire import error, error_body
+from sidecar.http1.parser import Fault
+from sidecar.http1.response import error, error_body
 from tests.helpers.peer import replies_in, request, run
-from tests.unit.endpoint.credential_site import AS_READER, READER, site
+from tests.unit.endpoint.endpoint_setup import AS_READER, READER, site
 
 AUTHORIZED = f"Authorization: {READER}"
 PATH = "/v1/credentials/reader"
 
 
+@pytest.mark.rule("SDK 12")
 @pytest.mark.parametrize(
     "headers",
     [
         ("Accept: application/json", "User-Agent: Botocore/1.43"),
         ("Accept: */*",),  # C++, object_store
-        (),  # JS v3, minio-py: neither Accept nor User-Agent
+        (),  # JS v3, minio-py: no Accept and no User-Agent
         ("Accept-Encoding: gzip", "User-Agent: Go-http-client/1.1"),
         ("Accept: text/html", "Accept-Language: de", "Cookie: a=b"),
-        ("Host: 127.0.0.1", "User-Agent: "),  # the CRT names no port
+        ("Host: 127.0.0.1", "User-Agent: "),  # the CRT sends no port
         ("Host: localhost:9841", "Connection: keep-alive"),
         ("Content-Length: 0",),
     ],
 )
-def test_every_client_gets_the_same_plain_answer_whatever_it_sends_along(headers: tuple[str, ...]) -> None:
+def test_the_answer_does_not_depend_on_other_headers(headers: tuple[str, ...]) -> None:
     async def main() -> None:
         async with site() as (here, client):
             here.store.publish("reader", here.hold())
@@ -47,8 +48,9 @@ def test_every_client_gets_the_same_plain_answer_whatever_it_sends_along(headers
     run(main())
 
 
+@pytest.mark.rule("SDK 12")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_client_that_wants_the_connection_closed_gets_that(version: str) -> None:
+def test_a_client_can_close_the_connection(version: str) -> None:
     async def main() -> None:
         async with site() as (here, client):
             here.store.publish("reader", here.hold())
@@ -59,7 +61,8 @@ def test_a_client_that_wants_the_connection_closed_gets_that(version: str) -> No
     run(main())
 
 
-def test_unknown_query_parameters_and_a_trailing_slash_change_nothing() -> None:
+@pytest.mark.rule("SDK 4")
+def test_query_parameters_and_a_trailing_slash_are_ignored() -> None:
     async def main() -> None:
         async with site() as (here, client):
             here.store.publish("reader", here.hold())
@@ -69,6 +72,7 @@ def test_unknown_query_parameters_and_a_trailing_slash_change_nothing() -> None:
     run(main())
 
 
+@pytest.mark.rule("SDK 10")
 def test_a_client_that_sent_a_wrong_token_a_hundred_times_is_not_locked_out() -> None:
     async def main() -> None:
         async with site() as (here, client):
@@ -81,17 +85,19 @@ def test_a_client_that_sent_a_wrong_token_a_hundred_times_is_not_locked_out() ->
     run(main())
 
 
-def test_no_status_is_one_that_sends_a_client_elsewhere() -> None:
-    """404 has a meaning of its own for two clients, 401 starts a challenge, 429 and redirects are followed."""
+@pytest.mark.rule("SDK 17")
+def test_the_statuses_have_no_special_meaning_for_clients() -> None:
+    """Two clients treat 404 in a special way, 401 starts a challenge, and clients follow 429 and redirects."""
     statuses = {status for status, _ in REQUEST_LABELS}
     assert statuses == {200, 400, 403, 404, 405, 408, 413, 431, 500, 503, 505}
-    assert [refusal.cause for refusal in REFUSALS if refusal.status == 404] == [guard.Cause.PATH]
-    assert {cause for status, cause in REQUEST_LABELS if status == 503} >= {"no_set", "expired"}
+    assert [rejection.reason for rejection in REJECTIONS if rejection.status == 404] == [guard.RejectionReason.PATH]
+    assert {reason for status, reason in REQUEST_LABELS if status == 503} >= {"no_credentials", "expired"}
 
 
+@pytest.mark.rule("SDK 16")
 def test_every_error_body_has_both_spellings_and_is_short() -> None:
-    refusals = [error(refusal.status, refusal.cause, refusal.message) for refusal in REFUSALS]
-    for answer in (*refusals, *(error(fault.status, fault, fault.text) for fault in Fault)):
+    rejections = [error(rejection.status, rejection.reason, rejection.message) for rejection in REJECTIONS]
+    for answer in (*rejections, *(error(fault.status, fault, fault.text) for fault in Fault)):
         (reply,) = replies_in(answer.keep)
         body = json.loads(reply.body)
         assert set(body) == {"code", "message", "Code", "Message"}
@@ -99,10 +105,13 @@ def test_every_error_body_has_both_spellings_and_is_short() -> None:
         assert len(reply.body) < 1_000
 
 
-def test_an_error_body_is_json_whatever_its_message_holds() -> None:
+@pytest.mark.rule("SDK 16")
+def test_an_error_body_escapes_its_message() -> None:
     assert json.loads(error_body("x", 'a "quoted" \n line'))["Message"] == 'a "quoted" \n line'
 
 
+@pytest.mark.rule("SDK 8")
+@pytest.mark.mutant("the time of an answer depends on how much of an auth token is right")
 def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
@@ -113,10 +122,10 @@ def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatc
             return hmac.compare_digest(one, other)
 
     monkeypatch.setattr(guard, "hmac", Recorded)
-    judge = Guard({"reader": READER.encode()}).judge
+    check = Guard({"reader": READER.encode()}).check
     host = (b"Host", b"127.0.0.1")
-    for target in (b"/v1/credentials/reader", b"/v1/credentials/nobody"):
+    for target in (b"/v1/credentials/reader", b"/v1/credentials/unknown"):
         for token in (READER.encode(), b"x", b"\xff\xfe", b"r" * 42):
-            judge(b"GET", target, [host, (b"Authorization", token)])
+            check(b"GET", target, [host, (b"Authorization", token)])
     assert len(compared) == 8
     assert {len(expected) for _, expected in compared} == {len(READER)}, "an unknown profile takes as long"

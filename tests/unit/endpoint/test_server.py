@@ -8,10 +8,11 @@ from sidecar.errors import StartError
 from tests.helpers.clock import FakeClock
 from tests.helpers.peer import Peer, held, request, run
 from tests.helpers.values import ROLE_ARN
-from tests.unit.endpoint.credential_site import AS_READER, AS_WRITER, READER, site
+from tests.unit.endpoint.endpoint_setup import AS_READER, AS_WRITER, READER, site
 
 
-def test_a_set_is_served_to_whoever_has_the_token_of_its_profile() -> None:
+@pytest.mark.mutant("the auth token of one profile is accepted for all profiles")
+def test_credentials_are_served_to_a_client_with_the_auth_token_of_the_profile() -> None:
     async def main() -> None:
         async with site() as (here, client):
             here.store.publish("reader", here.hold(1))
@@ -36,7 +37,7 @@ def test_a_set_is_served_to_whoever_has_the_token_of_its_profile() -> None:
     run(main())
 
 
-def test_each_request_of_a_connection_is_judged_anew() -> None:
+def test_each_request_of_a_connection_is_checked_separately() -> None:
     async def main() -> None:
         async with site() as (here, client):
             here.store.publish("reader", here.hold())
@@ -49,7 +50,8 @@ def test_each_request_of_a_connection_is_judged_anew() -> None:
     run(main())
 
 
-def test_a_refresh_is_served_at_once_and_whole() -> None:
+@pytest.mark.rule("SDK 18")
+def test_new_credentials_are_served_at_once_and_complete() -> None:
     async def main() -> None:
         async with site() as (here, client):
             for number in (1, 2, 3):
@@ -60,11 +62,15 @@ def test_a_refresh_is_served_at_once_and_whole() -> None:
     run(main())
 
 
+@pytest.mark.rule("SDK 21", "Kubernetes D5")
+@pytest.mark.mutant(
+    "a request does not check the clocks", "only the monotonic clock decides", "only the wall clock decides"
+)
 @pytest.mark.parametrize(
     ("wall", "mono", "status"),
     [(3_569, 3_569, 200), (3_570, 3_569, 503), (3_569, 3_570, 503), (-86_400, 3_570, 503), (86_400, 0, 503)],
 )
-def test_a_set_is_never_served_past_either_clock(wall: float, mono: float, status: int) -> None:
+def test_credentials_are_not_served_after_expiration_by_either_clock(wall: float, mono: float, status: int) -> None:
     async def main() -> None:
         async with site() as (here, client):
             here.store.publish("reader", here.hold())
@@ -77,7 +83,7 @@ def test_a_set_is_never_served_past_either_clock(wall: float, mono: float, statu
     run(main())
 
 
-def test_a_set_that_the_store_already_holds_is_served() -> None:
+def test_credentials_that_are_already_in_the_store_are_served() -> None:
     clock = FakeClock()
     store = Store(["only"])
     store.publish("only", held(7, now=clock.now()))
@@ -94,10 +100,11 @@ def test_a_set_that_the_store_already_holds_is_served() -> None:
     run(main())
 
 
-def test_refusals_are_json_and_counted_by_cause() -> None:
+@pytest.mark.rule("SDK 17")
+def test_rejections_are_json_and_counted_by_reason() -> None:
     async def main() -> None:
         async with site() as (here, client):
-            for asked, status, cause in (
+            for asked, status, reason in (
                 (request("/v1/credentials/reader", method="POST"), 405, "method"),
                 (request("/elsewhere"), 404, "path"),
                 (request("/v1/credentials/reader", "Origin: null"), 403, "origin"),
@@ -106,20 +113,20 @@ def test_refusals_are_json_and_counted_by_cause() -> None:
             ):
                 reply = await client.ask(asked)
                 body = json.loads(reply.body)
-                assert (reply.status, body["code"], body["Code"], reply.closes) == (status, cause, cause, False)
+                assert (reply.status, body["code"], body["Code"], reply.closes) == (status, reason, reason, False)
                 assert reply.headers.get("allow") == ("GET" if status == 405 else None)
-                assert here.server.requests[status, cause] == 1
+                assert here.server.requests[status, reason] == 1
             assert (await client.ask(b"?\r\n\r\n")).status == 400
             assert here.server.requests[400, "malformed"] == 1
 
     run(main())
 
 
-def test_every_label_is_there_from_the_start() -> None:
+def test_all_labels_exist_from_the_start() -> None:
     server = CredentialServer(Store(["a"]), {"a": READER}, FakeClock(), 0)
     assert server.requests == dict.fromkeys(REQUEST_LABELS, 0)
     assert len(set(REQUEST_LABELS)) == len(REQUEST_LABELS)
-    assert all(type(cause) is str for _, cause in REQUEST_LABELS)
+    assert all(type(reason) is str for _, reason in REQUEST_LABELS)
 
 
 def test_connections_and_evictions_can_be_read() -> None:
@@ -131,7 +138,9 @@ def test_connections_and_evictions_can_be_read() -> None:
     run(main())
 
 
-def test_it_listens_on_loopback_and_nowhere_else() -> None:
+@pytest.mark.rule("SDK 1", "Kubernetes D6")
+@pytest.mark.mutant("credentials are served on every address")
+def test_it_listens_on_loopback_only() -> None:
     async def main() -> None:
         async with site() as (here, _):
             sock = here.server._listener._socket
@@ -141,17 +150,17 @@ def test_it_listens_on_loopback_and_nowhere_else() -> None:
     run(main())
 
 
-def test_a_taken_port_is_a_start_error() -> None:
+def test_a_port_in_use_is_a_start_error() -> None:
     async def main() -> None:
         async with site() as (here, _):
             second = CredentialServer(Store(["a"]), {"a": READER}, here.clock, here.server.port)
-            with pytest.raises(StartError, match="stop what listens there"):
+            with pytest.raises(StartError, match="stop the program that uses this port"):
                 await second.start()
 
     run(main())
 
 
-def test_a_port_can_be_had_again_right_after_stop() -> None:
+def test_a_port_can_be_used_again_right_after_stop() -> None:
     async def main() -> None:
         async with site() as (here, client):
             await client.ask(request("/", "Connection: close"))
@@ -179,6 +188,6 @@ def test_no_secret_is_in_the_repr() -> None:
             text = repr(here.server) + repr(here.server._served["reader"])
             assert READER not in text
             assert "secret-access-key" not in text
-            assert "1 of 2 sets" in text
+            assert "1 of 2 profiles with credentials" in text
 
     run(main())

@@ -1,11 +1,10 @@
-"""The client against real child processes that say what a test wants."""
+"""The client with real child processes that write the lines of a test."""
 
 import asyncio
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,15 @@ from sidecar.clock import SystemClock
 from sidecar.errors import Failure, Outcome, Retry
 from sidecar.exchange.client import ExchangeClient
 from sidecar.exchange.process import worker_environment
-from sidecar.model import Grant, Order
+from sidecar.model import AssumeRoleRequest, AssumeRoleResult
 from tests.helpers.values import profile, token
 
 DEFAULT = ("default",)
-Results = list[tuple[str, Grant | Failure]]
+Results = list[tuple[str, AssumeRoleResult | Failure]]
 
 
-def granted(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    now = int(time.time())  # noqa: TID251 - what a real STS would say
+def result_fields(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    now = int(time.time())  # noqa: TID251 - the time of a real STS
     return {
         "access_key_id": "ASIAEXAMPLE",
         "secret_access_key": "secret",
@@ -35,29 +34,24 @@ def granted(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def script(*answers: object, ready: bool = True, then: str = "") -> list[str]:
-    """Return a command that speaks the worker's protocol and gives these answers."""
+    """Return a command that follows the worker's protocol and writes these answers."""
     lines = [json.dumps({"ready": True})] if ready else []
     code = "import sys\n"
     code += "".join(f"print({line!r}, flush=True)\n" for line in lines)
-    code += "orders = sys.stdin.readline()\n" if ready else ""
+    code += "requests = sys.stdin.readline()\n" if ready else ""
     code += "".join(
         f"print({answer if isinstance(answer, str) else json.dumps(answer)!r}, flush=True)\n" for answer in answers
     )
     return [sys.executable, "-I", "-S", "-c", code + then]
 
 
-def once(orders: Sequence[Order]) -> Callable[[], Sequence[Order]]:
-    """Give these orders, and then none."""
-    rounds = iter([orders])
-    return lambda: next(rounds, ())
-
-
 def run(command: list[str], *names: str, ready: float = 10.0, attempt: float = 10.0) -> Results:
     async def collect() -> Results:
         client = ExchangeClient(SystemClock(), os.environ, "", command, ready_seconds=ready, attempt_seconds=attempt)
-        return [
-            result async for result in client.exchange(once([Order(profile(n), token()) for n in names or DEFAULT]))
-        ]
+        async with client.open() as exchange:
+            return [
+                result async for result in exchange([AssumeRoleRequest(profile(n), token()) for n in names or DEFAULT])
+            ]
 
     return asyncio.run(collect())
 
@@ -66,20 +60,20 @@ def outcomes(results: Results) -> list[tuple[str, Outcome]]:
     return [(name, result.outcome if isinstance(result, Failure) else Outcome.SUCCESS) for name, result in results]
 
 
-def test_a_granted_set_has_its_life_and_account() -> None:
-    ((name, result),) = run(script({"profile": "default", "granted": granted()}))
+def test_a_result_has_its_lifetime_and_account() -> None:
+    ((name, result),) = run(script({"profile": "default", "result": result_fields()}))
     assert name == "default"
-    assert isinstance(result, Grant)
-    assert result.life_seconds == 3_600
+    assert isinstance(result, AssumeRoleResult)
+    assert result.lifetime_seconds == 3_600
     assert result.credentials.account_id == "123456789012"
 
 
 def test_each_profile_gets_its_own_result() -> None:
     results = run(
         script(
-            {"profile": "a", "refused": {"code": "AccessDenied", "message": "", "status": 403}},
-            {"profile": "b", "granted": granted()},
-            {"profile": "c", "failed": {"outcome": "unreachable", "code": "EndpointConnectionError"}},
+            {"profile": "a", "aws_error": {"code": "AccessDenied", "message": "", "status": 403}},
+            {"profile": "b", "result": result_fields()},
+            {"profile": "c", "failure": {"outcome": "unreachable", "code": "EndpointConnectionError"}},
         ),
         *"abc",
     )
@@ -88,22 +82,24 @@ def test_each_profile_gets_its_own_result() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.mutant("a false expiration extends the lifetime")
 @pytest.mark.parametrize(
-    ("changes", "life"),
+    ("changes", "lifetime"),
     [
-        # A local clock that is an hour slow must not make the life two hours: STS's own time counts.
+        # A local clock that is an hour slow must not make the lifetime two hours: the time of STS counts.
         ({"expires_at": 8_000, "sts_time": 4_400.0}, 3_600.0),
         ({"expires_at": 5_300, "sts_time": 4_400.0}, 900.0),
-        # Without STS's own time it may be our clock that is wrong: what was asked for is then the most.
+        # Without a time of STS the local clock may be wrong: the requested duration is the maximum then.
         ({"expires_at": 4_102_444_800, "sts_time": None}, 3_600.0),
     ],
 )
-def test_neither_a_wrong_clock_nor_a_lie_stretches_a_life(changes: dict[str, Any], life: float) -> None:
-    ((_, result),) = run(script({"profile": "default", "granted": granted(**changes)}))
-    assert isinstance(result, Grant)
-    assert result.life_seconds == life
+def test_neither_a_wrong_clock_nor_a_false_answer_extends_a_lifetime(changes: dict[str, Any], lifetime: float) -> None:
+    ((_, result),) = run(script({"profile": "default", "result": result_fields(**changes)}))
+    assert isinstance(result, AssumeRoleResult)
+    assert result.lifetime_seconds == lifetime
 
 
+@pytest.mark.mutant("an empty field of a result is accepted", "an expiration past the requested duration is accepted")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -113,24 +109,27 @@ def test_neither_a_wrong_clock_nor_a_lie_stretches_a_life(changes: dict[str, Any
         {"expires_at": 4_102_444_800}, {"expires_at": 10**12, "sts_time": None},
     ],
 )  # fmt: skip
-def test_a_set_that_nobody_can_use_is_a_bad_answer(changes: dict[str, Any]) -> None:
-    ((_, result),) = run(script({"profile": "default", "granted": granted(**changes)}))
+def test_unusable_credentials_are_an_invalid_response(changes: dict[str, Any]) -> None:
+    ((_, result),) = run(script({"profile": "default", "result": result_fields(**changes)}))
     assert isinstance(result, Failure)
-    assert result.outcome is Outcome.BAD_ANSWER
+    assert result.outcome is Outcome.INVALID_RESPONSE
 
 
-def test_a_set_that_no_client_could_read_is_refused_before_it_replaces_one_that_can() -> None:
-    ((_, result),) = run(script({"profile": "default", "granted": granted(session_token="k" * 9_000)}))
+def test_credentials_that_are_too_large_for_clients_are_rejected() -> None:
+    ((_, result),) = run(script({"profile": "default", "result": result_fields(session_token="k" * 9_000)}))
     assert isinstance(result, Failure)
     assert (result.code, result.retry) == ("TooLarge", Retry.PERMANENT)
 
 
-def test_an_expiry_years_ahead_is_not_handed_on() -> None:
-    ((_, result),) = run(script({"profile": "default", "granted": granted(expires_at=4_102_444_800, sts_time=None)}))
-    assert isinstance(result, Grant)
+def test_an_expiration_years_ahead_is_not_served() -> None:
+    ((_, result),) = run(
+        script({"profile": "default", "result": result_fields(expires_at=4_102_444_800, sts_time=None)})
+    )
+    assert isinstance(result, AssumeRoleResult)
     assert result.credentials.expires_at < time.time() + 3_700  # noqa: TID251 - what a client would compare with
 
 
+@pytest.mark.mutant("the daemon ends when no process can be started")
 @pytest.mark.parametrize(
     "command",
     [
@@ -139,27 +138,28 @@ def test_an_expiry_years_ahead_is_not_handed_on() -> None:
         [sys.executable, "-I", "-S", "-c", "import sys; print('{\"ready\": true}', flush=True); sys.stdin.readline()"],
         script("'not json'"),
         script("'[]'"),
-        script({"profile": "somebody else", "granted": {}}),
+        script({"profile": "another", "result": {}}),
         script({"profile": "default"}),
-        script({"profile": "default", "granted": {}}),
-        script({"profile": "default", "granted": granted(expires_at=10**400)}),
+        script({"profile": "default", "result": {}}),
+        script({"profile": "default", "result": result_fields(expires_at=10**400)}),
         script("'[' * 100_000"),
         script("'x' * 300_000"),
         script(then="import os; os.write(1, b'{\"half')"),
     ],
 )
-def test_a_child_that_cannot_start_or_talks_rubbish_is_a_failure_for_every_profile(command: list[str]) -> None:
+def test_a_child_that_does_not_start_or_breaks_the_protocol_fails_all_profiles(command: list[str]) -> None:
     assert outcomes(run(command, "default", "b")) == [
         ("default", Outcome.WORKER_FAILED),
         ("b", Outcome.WORKER_FAILED),
     ]
 
 
-def test_a_child_that_dies_midway_loses_no_result_that_it_gave() -> None:
-    results = run(script({"profile": "a", "granted": granted()}), "a", "b")
+def test_a_child_that_ends_early_loses_no_result_that_it_wrote() -> None:
+    results = run(script({"profile": "a", "result": result_fields()}), "a", "b")
     assert outcomes(results) == [("a", Outcome.SUCCESS), ("b", Outcome.WORKER_FAILED)]
 
 
+@pytest.mark.mutant("a child process that hangs has no deadline")
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_child_that_hangs_is_killed_at_its_deadline(tmp_path: Path, *, ready: bool) -> None:
     mark = tmp_path / "pid"
@@ -169,16 +169,46 @@ def test_a_child_that_hangs_is_killed_at_its_deadline(tmp_path: Path, *, ready: 
         os.kill(int(mark.read_text()), 0)
 
 
+def test_one_child_does_all_requests_of_a_block_until_it_fails_and_none_outlives_the_block() -> None:
+    # Writes its process id, and exits on a profile of the name "bad".
+    talk = (
+        "import json, os\n"
+        "for line in sys.stdin:\n"
+        "    for request in json.loads(line)['requests']:\n"
+        "        if request['profile'] == 'bad': sys.exit()\n"
+        "        failed = {'outcome': 'unreachable', 'code': str(os.getpid())}\n"
+        "        print(json.dumps({'profile': request['profile'], 'failure': failed}), flush=True)\n"
+    )
+    command = [sys.executable, "-I", "-S", "-c", "import sys\nprint('{}', flush=True)\n" + talk]
+
+    async def scenario() -> list[str]:
+        codes = []
+        async with ExchangeClient(SystemClock(), os.environ, "", command).open() as exchange:
+            for names in (["a", "b"], ["c"], ["bad"], ["d"]):
+                async for _, result in exchange([AssumeRoleRequest(profile(name), token()) for name in names]):
+                    assert isinstance(result, Failure)
+                    codes.append(result.code)
+        return codes
+
+    a, b, c, bad, d = asyncio.run(scenario())
+    assert (a, a, "EOFError") == (b, c, bad)
+    assert a != d
+    for child in (a, d):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(child), 0)
+
+
 def test_cancelling_kills_the_child(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
 
-    async def story() -> None:
+    async def scenario() -> None:
         hang = f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
         client = ExchangeClient(SystemClock(), os.environ, "", script(ready=False, then=hang))
 
         async def exchange() -> None:
-            async for _ in client.exchange(once([Order(profile(), token())])):
-                pass
+            async with client.open() as exchange:
+                async for _ in exchange([AssumeRoleRequest(profile(), token())]):
+                    pass
 
         task = asyncio.create_task(exchange())
         while not (mark.exists() and mark.read_text()):  # noqa: ASYNC110 - it happens in another process
@@ -187,25 +217,27 @@ def test_cancelling_kills_the_child(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
 
 
-def test_the_token_goes_by_pipe_and_nowhere_else() -> None:
+@pytest.mark.mutant("the child process gets the token as an argument", "the child process gets the token as a variable")
+def test_the_token_is_passed_only_by_the_pipe() -> None:
     show = (
         "import json, os\n"
-        "order = json.loads(orders)['orders'][0]\n"
-        "seen = open('/proc/self/cmdline').read() + open('/proc/self/environ').read()\n"
-        "code = 'leaked' if order['token'] in seen else order['token']\n"
-        "print(json.dumps({'profile': 'default', 'failed': {'outcome': 'unreachable', 'code': code}}), flush=True)\n"
+        "request = json.loads(requests)['requests'][0]\n"
+        "visible = open('/proc/self/cmdline').read() + open('/proc/self/environ').read()\n"
+        "code = 'leaked' if request['token'] in visible else request['token']\n"
+        "print(json.dumps({'profile': 'default', 'failure': {'outcome': 'unreachable', 'code': code}}), flush=True)\n"
     )
     ((_, result),) = run(script(then=show))
     assert isinstance(result, Failure)
     assert result.code == token().raw
 
 
-def test_the_child_inherits_the_way_to_the_network_and_no_credential_setting() -> None:
+@pytest.mark.rule("SDK 26")
+def test_the_child_inherits_network_settings_and_no_credential_setting() -> None:
     environment = worker_environment({
         "HTTPS_PROXY": "http://proxy.test:3128", "AWS_CA_BUNDLE": "/ca.pem", "AWS_PROFILE": "p",
         "AWS_ACCESS_KEY_ID": "AKIA", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9841/", "PYTHONPATH": "/x",

@@ -1,4 +1,4 @@
-"""What goes to STS, by the real botocore: the request is caught just before it would leave."""
+"""The requests that the real botocore sends to STS: each is caught just before it is sent."""
 
 import asyncio
 import socket
@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sidecar.exchange import worker
-from sidecar.exchange.answers import order_line
+from sidecar.exchange.messages import request_line
 from sidecar.exchange.process import COMMAND, start_worker, worker_environment
-from sidecar.model import Order
+from sidecar.model import AssumeRoleRequest
 from tests.helpers.values import credentials, profile, token
 
 
@@ -33,22 +33,23 @@ def _catch(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore types 
     raise CaughtError(request.url, headers, fields)
 
 
-def sent(order: Order) -> CaughtError:
-    """Return the request that the worker makes of this order."""
+def sent(request: AssumeRoleRequest) -> CaughtError:
+    """Return the HTTP request that the worker sends for this AssumeRole request."""
     session = worker.new_session()
-    line: dict[str, Any] = order_line(order, "")
+    line: dict[str, Any] = request_line(request, "")
     client = worker._client(session, line)
     client.meta.events.register("before-send.sts", _catch)
     with pytest.raises(CaughtError) as caught:
-        worker._ask(client, line)
+        worker._assume_role(client, line)
     return caught.value
 
 
-def of(**changes: Any) -> Order:  # noqa: ANN401
-    return Order(replace(profile(), **changes), token())
+def of(**changes: Any) -> AssumeRoleRequest:  # noqa: ANN401
+    return AssumeRoleRequest(replace(profile(), **changes), token())
 
 
-def test_the_first_call_is_unsigned_and_has_exactly_what_sts_needs() -> None:
+@pytest.mark.rule("SDK 26", "SDK 27")
+def test_a_web_identity_request_is_unsigned_and_has_exactly_these_parameters() -> None:
     request = sent(of())
     assert "authorization" not in request.headers
     assert "x-amz-security-token" not in request.headers
@@ -59,10 +60,10 @@ def test_the_first_call_is_unsigned_and_has_exactly_what_sts_needs() -> None:
         "RoleSessionName": "default-aws-test",
         "DurationSeconds": "3600",
         "WebIdentityToken": token().raw,
-    }, "ProviderId, for one, must stay out"
+    }, "for example, ProviderId must not be sent"
 
 
-def test_a_session_policy_and_managed_ones_go_along() -> None:
+def test_a_session_policy_and_managed_policies_are_sent() -> None:
     body = sent(of(policy="{}", policy_arns=("arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/B"))).body
     assert body["Policy"] == "{}"
     assert (body["PolicyArns.member.1.arn"], body["PolicyArns.member.2.arn"]) == (
@@ -72,8 +73,10 @@ def test_a_session_policy_and_managed_ones_go_along() -> None:
 
 
 def test_a_chained_call_is_signed_by_its_source_and_has_no_token() -> None:
-    order = Order(replace(profile("b"), source="a", external_id="id", session_tags=True), token(), credentials(7))
-    request = sent(order)
+    chained = AssumeRoleRequest(
+        replace(profile("b"), source="a", external_id="id", session_tags=True), token(), credentials(7)
+    )
+    request = sent(chained)
     assert f"Credential={credentials(7).access_key_id}/" in request.headers["authorization"]
     assert request.headers["x-amz-security-token"] == credentials(7).session_token
     assert request.body["Action"] == "AssumeRole"
@@ -86,10 +89,11 @@ def test_a_chained_call_is_signed_by_its_source_and_has_no_token() -> None:
 
 
 def test_session_tags_are_off_by_default() -> None:
-    body = sent(Order(replace(profile("b"), source="a"), token(), credentials(7))).body
+    body = sent(AssumeRoleRequest(replace(profile("b"), source="a"), token(), credentials(7))).body
     assert not any(name.startswith("Tags") for name in body)
 
 
+@pytest.mark.rule("SDK 26", "Kubernetes D9")
 @pytest.mark.parametrize(
     ("changes", "host"),
     [
@@ -109,24 +113,25 @@ def test_the_endpoint_is_that_of_the_region_unless_settings_say_otherwise(change
     assert (url.scheme, url.hostname) == ("https", host)
 
 
-def test_the_worker_looks_for_no_credentials_of_its_own() -> None:
-    """It would find the endpoint that we serve, and ask us for what it is to fetch."""
-    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as sts:
-        sts_port, our_port = sts.getsockname()[1], ours.getsockname()[1]
+@pytest.mark.rule("SDK 26")
+def test_the_worker_requests_no_credentials_from_an_endpoint() -> None:
+    """It would find the sidecar's endpoint, and request the credentials from it that it has to fetch."""
+    with socket.create_server(("127.0.0.1", 0)) as endpoint, socket.create_server(("127.0.0.1", 0)) as sts:
+        sts_port, endpoint_port = sts.getsockname()[1], endpoint.getsockname()[1]
         sts.close()
-        ours.setblocking(False)  # noqa: FBT003 - the name of the method says what it is
+        endpoint.setblocking(False)  # noqa: FBT003 - the name of the method says what it is
         environment = worker_environment({}) | {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{our_port}/v1/credentials",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{endpoint_port}/v1/credentials",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x" * 43,
         }
-        line = order_line(of(endpoint_url=f"http://127.0.0.1:{sts_port}"), "")
+        line = request_line(of(endpoint_url=f"http://127.0.0.1:{sts_port}"), "")
 
-        async def story() -> dict[str, Any]:
+        async def scenario() -> dict[str, Any]:
             async with start_worker(COMMAND, environment) as child:
                 assert await child.receive() == {"ready": True}
-                child.send({"orders": [line]})
+                child.send({"requests": [line]})
                 return await child.receive()
 
-        assert asyncio.run(story())["failed"]["outcome"] == "unreachable"
+        assert asyncio.run(scenario())["failure"]["outcome"] == "unreachable"
         with pytest.raises(BlockingIOError):
-            ours.accept()
+            endpoint.accept()

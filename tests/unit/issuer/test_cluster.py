@@ -1,4 +1,4 @@
-"""The cluster's own documents, from its API server."""
+"""The documents of a cluster are read from its API server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from examples.local.issuer import Issuer
-from sidecar.connect_to import redirected
 from sidecar.errors import SettingsError
-from sidecar.issuer.cluster import ApiServer, HttpRefusal, of_this_pod, read_documents, read_token
+from sidecar.https.connect_to import redirected
+from sidecar.https.failures import FailureKind, FetchError
+from sidecar.issuer.cluster import ApiServer, HttpStatusError, of_this_pod, read_api_token, read_documents
 from sidecar.issuer.documents import parse_discovery
 from sidecar.issuer.publish import public_keys
-from sidecar.issuer.reader import IssuerReader, Trouble, Unreadable
-from tests.unit.issuer.site import reply, serving
+from sidecar.issuer.reader import IssuerReader
+from tests.unit.https.site import reply, serving
 
 POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -31,11 +32,11 @@ def issuer() -> Iterator[Issuer]:
         ({"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}, "https://[fd00::1]:443"),
     ],
 )
-def test_a_pod_knows_its_api_server_and_has_a_token_and_a_ca_for_it(environment: dict[str, str], url: str) -> None:
+def test_in_a_pod_the_api_server_token_and_ca_are_known(environment: dict[str, str], url: str) -> None:
     assert of_this_pod(environment) == ApiServer(url, POD / "token", POD / "ca.crt")
 
 
-def test_outside_of_a_pod_there_is_none() -> None:
+def test_outside_a_pod_no_api_server_is_known() -> None:
     assert of_this_pod({}) is None
     assert of_this_pod({"KUBERNETES_SERVICE_HOST": ""}) is None
 
@@ -49,7 +50,7 @@ def test_both_documents_are_read_with_the_token(issuer: Issuer, tmp_path: Path) 
     assert tuple(public_keys(keys)) == issuer.kids
 
 
-def test_the_keys_are_read_beside_the_document_wherever_it_says_they_are(issuer: Issuer) -> None:
+def test_the_keys_are_read_from_the_api_server_and_not_from_jwks_uri(issuer: Issuer) -> None:
     issuer.jwks_uri = "https://elsewhere.invalid/openid/v1/jwks"
     assert tuple(public_keys(read_documents(IssuerReader(), issuer.url)[1])) == issuer.kids
 
@@ -65,26 +66,36 @@ def test_the_keys_are_read_beside_the_document_wherever_it_says_they_are(issuer:
         (503, False, True),
     ],
 )
-def test_any_other_answer_is_a_refusal_of_its_kind(status: int, *, forbidden: bool, temporary: bool) -> None:
-    with serving(reply(status)) as home, redirected(home), pytest.raises(HttpRefusal) as caught:
+def test_another_status_is_classified(status: int, *, forbidden: bool, temporary: bool) -> None:
+    body = b'{"kind": "Status", "apiVersion": "v1"}'
+    with serving(reply(status, body)) as home, redirected(home), pytest.raises(HttpStatusError) as caught:
         read_documents(IssuerReader(), "https://issuer.test")
     assert (caught.value.forbidden, caught.value.temporary) == (forbidden, temporary)
-    assert str(caught.value) == f"https://issuer.test/.well-known/openid-configuration: HTTP {status}"
+    assert (
+        str(caught.value)
+        == f"https://issuer.test/.well-known/openid-configuration: HTTP {status} with a Status of an API server"
+    )
 
 
-def test_no_answer_is_told_as_such() -> None:
-    with pytest.raises(Unreadable) as caught:
+def test_a_server_before_the_api_server_does_not_deny_the_token() -> None:
+    with serving(reply(403, b"<html><title>403")) as home, redirected(home), pytest.raises(HttpStatusError) as caught:
+        read_documents(IssuerReader(), "https://issuer.test")
+    assert not caught.value.forbidden
+
+
+def test_a_missing_response_has_its_failure_kind() -> None:
+    with pytest.raises(FetchError) as caught:
         read_documents(IssuerReader(), "https://issuer.invalid")
-    assert caught.value.trouble is Trouble.NAME
+    assert caught.value.kind is FailureKind.NAME
 
 
 def test_white_space_around_a_token_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_bytes(b" a.b.c\r\n")
-    assert read_token(path) == "a.b.c"
+    assert read_api_token(path) == "a.b.c"
 
 
-def test_a_token_that_cannot_be_read_is_told_by_its_file(tmp_path: Path) -> None:
+def test_an_error_for_an_unreadable_token_names_its_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        read_token(tmp_path)
+        read_api_token(tmp_path)
     assert (caught.value.where, caught.value.what) == (str(tmp_path), "cannot be read (Is a directory)")

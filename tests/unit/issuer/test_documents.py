@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sidecar.issuer.documents import (
+    DISCOVERY_PATH,
     Discovery,
     DocumentError,
     Keys,
+    below,
     check_https,
     check_issuer,
     parse_discovery,
@@ -36,19 +38,19 @@ def document(**members: object) -> bytes:
 # --- discovery ---
 
 
-def test_a_discovery_document_says_who_it_is_and_where_its_keys_are() -> None:
+def test_a_discovery_document_has_issuer_and_jwks_uri() -> None:
     assert parse_discovery(document(response_types_supported=["id_token"])) == Discovery(ISSUER, GOOD["jwks_uri"])
 
 
 @pytest.mark.parametrize("content", NO_JSON)
-def test_what_is_no_json_is_no_document(content: bytes) -> None:
+def test_invalid_json_is_rejected(content: bytes) -> None:
     for parse in (parse_discovery, parse_keys, public_keys):
         with pytest.raises(DocumentError, match=r"^is not JSON$"):
             parse(content)
 
 
 @pytest.mark.parametrize("content", NO_OBJECT)
-def test_what_is_no_object_is_no_document(content: bytes) -> None:
+def test_json_that_is_not_an_object_is_rejected(content: bytes) -> None:
     for parse in (parse_discovery, parse_keys, public_keys):
         with pytest.raises(DocumentError, match=r"^is not a JSON object$"):
             parse(content)
@@ -56,7 +58,7 @@ def test_what_is_no_object_is_no_document(content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["issuer", "jwks_uri"])
 @pytest.mark.parametrize("value", [None, "", 1, True, ["https://issuer.test"], {}, "https://issuer.test\nall is well"])
-def test_a_discovery_document_without_one_of_its_texts_is_refused_by_name(name: str, value: object) -> None:
+def test_a_missing_member_of_a_discovery_document_is_named(name: str, value: object) -> None:
     with pytest.raises(DocumentError, match=f"^has no {name}$"):
         parse_discovery(document(**{name: value}))
 
@@ -64,25 +66,25 @@ def test_a_discovery_document_without_one_of_its_texts_is_refused_by_name(name: 
 # --- keys ---
 
 
-def test_a_key_set_names_its_keys_in_its_order() -> None:
+def test_a_key_set_keeps_the_order_of_its_keys() -> None:
     assert parse_keys(b'{"keys": [{"kid": "b"}, {"kid": "a"}]}') == Keys(("b", "a"))
 
 
-def test_a_key_that_cannot_be_named_or_printed_is_passed_over() -> None:
+def test_a_key_without_a_printable_kid_is_skipped() -> None:
     keys = [{"kid": "a"}, {}, {"kid": ""}, {"kid": 1}, {"kid": "b\nall is well"}, None, "c", {"kid": "d"}]
     assert parse_keys(json.dumps({"keys": keys}).encode()) == Keys(("a", "d"))
 
 
 @pytest.mark.parametrize("value", [None, {}, "keys", 1])
-def test_a_key_set_without_a_list_is_refused(value: object) -> None:
+def test_a_key_set_without_a_list_is_rejected(value: object) -> None:
     with pytest.raises(DocumentError, match=r"^has no keys$"):
         parse_keys(json.dumps({"keys": value}).encode())
 
 
-# --- whatever it is ---
+# --- any input ---
 
 
-def parses_or_says_why(content: bytes) -> None:
+def parses_or_rejects(content: bytes) -> None:
     for parse in (parse_object, parse_discovery, parse_keys, public_keys):
         with contextlib.suppress(DocumentError):
             parse(content)
@@ -90,13 +92,13 @@ def parses_or_says_why(content: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes(content: bytes) -> None:
-    parses_or_says_why(content)
+def test_arbitrary_bytes_are_parsed_or_rejected(content: bytes) -> None:
+    parses_or_rejects(content)
 
 
 @given(JSON)
-def test_any_json(value: object) -> None:
-    parses_or_says_why(json.dumps(value).encode())
+def test_arbitrary_json_is_parsed_or_rejected(value: object) -> None:
+    parses_or_rejects(json.dumps(value).encode())
 
 
 @given(
@@ -114,8 +116,8 @@ def test_any_json(value: object) -> None:
         }
     )
 )
-def test_any_members(value: object) -> None:
-    parses_or_says_why(json.dumps(value).encode())
+def test_arbitrary_members_are_parsed_or_rejected(value: object) -> None:
+    parses_or_rejects(json.dumps(value).encode())
 
 
 # --- the issuer's URL ---
@@ -130,9 +132,13 @@ def test_any_members(value: object) -> None:
         "https://192.0.2.1",
         "https://[2001:db8::1]",
         "https://issuer.test/" + "x" * 235,
+        "https://issuer.test/",
+        "https://oidc.prod-aks.azure.com/00000000-0000-0000-0000-000000000000/",
+        "https://issuer.test//",
+        "https://Issuer.TEST/Path/",
     ],
 )
-def test_an_issuer_is_taken_as_it_is(url: str) -> None:
+def test_a_valid_issuer_is_not_changed(url: str) -> None:
     assert check_issuer(url) == url
 
 
@@ -159,15 +165,31 @@ def test_an_issuer_is_taken_as_it_is(url: str) -> None:
         ("https://issuer.test?query", "has more than a host and a path"),
         ("https://issuer.test?", "has more than a host and a path"),
         ("https://issuer.test#", "has more than a host and a path"),
-        ("https://issuer.test/", "ends in a slash"),
-        ("https://issuer.test/path/", "ends in a slash"),
+        ("https://issuer.test/?query", "has more than a host and a path"),
+        ("https://issuer.test/path/#fragment", "has more than a host and a path"),
+        ("https://issuer.test:443/", "has a port"),
         ("https://issuer.test/" + "x" * 236, "over 255 characters"),
     ],
 )
-def test_what_iam_takes_for_no_issuer_is_refused_with_why_and_what_to_do(url: str, what: str) -> None:
+def test_an_invalid_issuer_is_rejected_with_reason_and_fix(url: str, what: str) -> None:
     with pytest.raises(ValueError, match=f"^{what}.*; .") as caught:
         check_issuer(url)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        ("https://issuer.test", "https://issuer.test/.well-known/openid-configuration"),
+        ("https://issuer.test/", "https://issuer.test/.well-known/openid-configuration"),
+        ("https://issuer.test/a/b", "https://issuer.test/a/b/.well-known/openid-configuration"),
+        ("https://issuer.test/a/b/", "https://issuer.test/a/b/.well-known/openid-configuration"),
+        # Only one slash is dropped: the others are a part of the issuer's path.
+        ("https://issuer.test//", "https://issuer.test//.well-known/openid-configuration"),
+    ],
+)
+def test_one_slash_at_the_end_of_an_issuer_is_dropped_where_a_documents_path_is_appended(issuer: str, url: str) -> None:
+    assert below(issuer, DISCOVERY_PATH) == url
 
 
 @pytest.mark.parametrize("url", [ISSUER, ISSUER + ":6443", ISSUER + "/a/b?c=d", "https://[::1]:6443/"])
@@ -190,7 +212,7 @@ def test_a_document_may_be_at_any_https_url(url: str) -> None:
         "https://[a",
     ],
 )
-def test_anything_else_is_no_https_url(url: str) -> None:
+def test_an_invalid_https_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match=r"^not an https URL; ") as caught:
         check_https(url)
     assert "u:p" not in str(caught.value)

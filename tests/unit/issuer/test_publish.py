@@ -1,4 +1,4 @@
-"""What is published of an issuer: which keys, for how long, and when it does not fit."""
+"""The published documents of an issuer: which keys, for how long, and the differences to the cluster."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def key_set(*keys: object) -> bytes:
 # --- public keys ---
 
 
-def test_keys_of_both_kinds_are_taken_with_their_public_members() -> None:
+def test_keys_of_both_types_keep_their_public_members() -> None:
     assert public_keys(key_set(RSA, EC)) == {"a": RSA, "b": EC}
     made = [SigningKey("RS256").jwk(), SigningKey("ES256").jwk()]
     assert list(public_keys(key_set(*made)).values()) == made
@@ -50,8 +50,8 @@ def test_alg_and_use_may_be_absent() -> None:
 
 @pytest.mark.parametrize("name", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
 @pytest.mark.parametrize("kind", ["RSA", "EC", "oct", None])
-def test_a_private_member_is_refused_by_name_and_never_quoted(name: str, kind: str | None) -> None:
-    with pytest.raises(DocumentError, match=f"^has a private key: {name} of key 2$"):
+def test_a_private_member_is_rejected_by_name_and_its_value_is_not_quoted(name: str, kind: str | None) -> None:
+    with pytest.raises(DocumentError, match=f"^key 2 has the private member {name}$"):
         public_keys(key_set(RSA, EC | {"kty": kind, name: "secret"}))
 
 
@@ -59,34 +59,34 @@ def test_a_private_member_is_refused_by_name_and_never_quoted(name: str, kind: s
     ("keys", "what"),
     [
         ([], "has no keys"),
-        ([RSA, "key"], "has no object as key 2"),
-        ([{**RSA, "kty": "OKP"}], "has a key that AWS does not take: kty of key 1 is neither RSA nor EC"),
-        ([{**RSA, "kty": ["RSA"]}], "has a key that AWS does not take: kty of key 1 is neither RSA nor EC"),
-        ([{**RSA, "kid": ""}], "has no kid in key 1"),
-        ([{**RSA, "kid": "a\n"}], "has no kid in key 1"),
-        ([{**RSA, "kid": None}], "has no kid in key 1"),
-        ([RSA, {**EC, "kid": "a"}], "has the kid of key 2 twice"),
-        ([{**RSA, "n": None}], "has no usable n in key 1"),
-        ([{**RSA, "n": "A Q"}], "has no usable n in key 1"),
-        ([{**RSA, "e": 65537}], "has no usable e in key 1"),
-        ([{**RSA, "alg": "\n"}], "has no usable alg in key 1"),
-        ([{**EC, "crv": ""}], "has no usable crv in key 1"),
-        ([EC | {"y": "="}], "has no usable y in key 1"),
+        ([RSA, "key"], "key 2 is not an object"),
+        ([{**RSA, "kty": "OKP"}], "key 1 has a kty that AWS does not accept: neither RSA nor EC"),
+        ([{**RSA, "kty": ["RSA"]}], "key 1 has a kty that AWS does not accept: neither RSA nor EC"),
+        ([{**RSA, "kid": ""}], "key 1 has no kid"),
+        ([{**RSA, "kid": "a\n"}], "key 1 has no kid"),
+        ([{**RSA, "kid": None}], "key 1 has no kid"),
+        ([RSA, {**EC, "kid": "a"}], "key 2 has the kid of another key"),
+        ([{**RSA, "n": None}], "key 1 has no valid n"),
+        ([{**RSA, "n": "A Q"}], "key 1 has no valid n"),
+        ([{**RSA, "e": 65537}], "key 1 has no valid e"),
+        ([{**RSA, "alg": "\n"}], "key 1 has no valid alg"),
+        ([{**EC, "crv": ""}], "key 1 has no valid crv"),
+        ([EC | {"y": "="}], "key 1 has no valid y"),
     ],
 )
-def test_a_key_that_nobody_could_verify_by_is_refused(keys: list[Any], what: str) -> None:
+def test_a_key_that_cannot_verify_a_token_is_rejected(keys: list[Any], what: str) -> None:
     with pytest.raises(DocumentError, match=f"^{what}$"):
         public_keys(key_set(*keys))
 
 
-def test_a_key_set_that_is_written_reads_as_it_was() -> None:
+def test_a_written_key_set_can_be_read_back() -> None:
     assert public_keys(keys_document({"a": RSA, "b": EC})) == {"a": RSA, "b": EC}
 
 
 # --- the discovery document ---
 
 
-def test_the_discovery_document_is_the_clusters_with_the_issuer_and_the_place_of_the_keys() -> None:
+def test_the_discovery_document_is_that_of_the_cluster_with_issuer_and_jwks_uri() -> None:
     content = json.dumps(
         {
             "issuer": ISSUER,
@@ -102,7 +102,7 @@ def test_the_discovery_document_is_the_clusters_with_the_issuer_and_the_place_of
 
 
 @pytest.mark.parametrize("named", [["RS256"], ["RS256", "ES256"], [], None, "RS256", [1]])
-def test_the_algorithms_of_kept_keys_stay_named(named: object) -> None:
+def test_the_algorithms_of_kept_keys_stay_in_the_document(named: object) -> None:
     content = json.dumps({"id_token_signing_alg_values_supported": named}).encode()
     document = json.loads(discovery_document(content, ISSUER, JWKS, {"a": RSA, "b": EC}))
     assert document["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
@@ -116,7 +116,7 @@ def test_the_keys_of_the_cluster_are_published_at_once() -> None:
     assert (merged.keys, merged.added, merged.gone, merged.dropped) == ({"a": RSA, "b": EC}, ("a", "b"), {}, ())
 
 
-def test_a_key_that_is_gone_is_kept_for_as_long_as_asked_and_then_dropped() -> None:
+def test_a_gone_key_is_kept_for_the_given_time_and_then_dropped() -> None:
     first = merge({"b": EC}, {"a": RSA}, {}, now=NOW, keep_seconds=100)
     assert (dict(first.keys), dict(first.gone), first.added) == ({"b": EC, "a": RSA}, {"a": NOW}, ("b",))
     later = merge({"b": EC}, first.keys, first.gone, now=NOW + 99, keep_seconds=100)
@@ -125,17 +125,17 @@ def test_a_key_that_is_gone_is_kept_for_as_long_as_asked_and_then_dropped() -> N
     assert (dict(last.keys), dict(last.gone), last.dropped) == ({"b": EC}, {}, ("a",))
 
 
-def test_the_while_begins_when_it_is_found_gone_however_long_nobody_looked() -> None:
+def test_the_time_of_a_kept_key_begins_when_a_run_first_finds_it_gone() -> None:
     merged = merge({"b": EC}, {"a": RSA, "b": EC}, {}, now=NOW + 10_000_000, keep_seconds=100)
     assert merged.gone == {"a": NOW + 10_000_000}
 
 
-def test_a_key_that_comes_back_is_gone_no_more() -> None:
+def test_a_key_that_returns_is_no_longer_gone() -> None:
     merged = merge({"a": RSA}, {"a": RSA}, {"a": NOW - 99}, now=NOW, keep_seconds=100)
     assert (merged.gone, merged.added) == ({}, ())
 
 
-def test_with_nothing_to_keep_it_is_dropped_at_once() -> None:
+def test_with_zero_keep_seconds_a_key_is_dropped_at_once() -> None:
     merged = merge({"b": EC}, {"a": RSA}, {}, now=NOW, keep_seconds=0)
     assert (dict(merged.keys), merged.dropped) == ({"b": EC}, ("a",))
 
@@ -145,14 +145,14 @@ def test_a_clock_that_was_ahead_keeps_no_key_for_longer() -> None:
     assert merged.gone == {"a": NOW}
 
 
-def test_the_key_of_the_cluster_wins_over_one_of_its_name() -> None:
+def test_the_key_of_the_cluster_wins_over_a_published_key_with_its_kid() -> None:
     assert merge({"a": RSA}, {"a": RSA | {"n": "Ag"}}, {}, now=NOW, keep_seconds=100).keys == {"a": RSA}
 
 
-def test_what_becomes_of_each_key_is_told() -> None:
+def test_each_key_has_a_status() -> None:
     old = {"a": RSA, "c": RSA, "d": RSA}
     merged = merge({"a": RSA, "b": EC}, old, {"d": NOW - 100}, now=NOW, keep_seconds=100)
-    assert merged.told(100) == [
+    assert merged.statuses(100) == [
         ("a", "published", None),
         ("b", "new", None),
         ("c", "kept", NOW + 100),
@@ -170,7 +170,7 @@ KIDS = st.sets(st.sampled_from("abcdef"))
     now=st.floats(0, 200),
     keep=st.floats(0, 100),
 )
-def test_no_key_of_the_cluster_is_ever_left_out_and_no_other_comes_in(
+def test_each_key_of_the_cluster_is_published_and_no_unknown_key(
     cluster: set[str], published: set[str], gone: dict[str, float], now: float, keep: float
 ) -> None:
     ours, theirs = ({kid: RSA | {"kid": kid} for kid in sorted(kids)} for kids in (cluster, published))
@@ -178,12 +178,12 @@ def test_no_key_of_the_cluster_is_ever_left_out_and_no_other_comes_in(
     assert cluster <= set(merged.keys) <= cluster | published
     assert set(merged.gone) == set(merged.keys) - cluster
     assert set(merged.dropped) == published - set(merged.keys)
-    # A second look at the same moment changes nothing.
+    # A second run at the same time changes nothing.
     again = merge(ours, merged.keys, merged.gone, now=now, keep_seconds=keep)
     assert (list(again.keys), again.gone, again.added, again.dropped) == (list(merged.keys), merged.gone, (), ())
 
 
-def test_the_times_read_as_they_were_written() -> None:
+def test_written_times_can_be_read_back() -> None:
     assert parse_gone(gone_document({"a": NOW, "b": 0.5})) == {"a": NOW, "b": 0.5}
 
 
@@ -194,11 +194,11 @@ TIMES = (b'"soon"', b"-1", b"NaN", b"1e300", b"null", b"[]")
     "content",
     [b"", b"[]", *(b'{"gone": %s}' % gone for gone in (b"[]", *(b'{"a": %s}' % time for time in TIMES)))],
 )
-def test_a_time_that_cannot_be_read_is_none(content: bytes) -> None:
+def test_a_time_that_cannot_be_read_is_omitted(content: bytes) -> None:
     assert parse_gone(content) == {}
 
 
-# --- whether it fits ---
+# --- differences ---
 
 
 def found(**changes: object) -> list[str]:
@@ -212,7 +212,7 @@ def found(**changes: object) -> list[str]:
     return [difference.kind for difference in differences(**given | changes)]
 
 
-def test_what_is_published_as_it_is_fits() -> None:
+def test_matching_documents_have_no_difference() -> None:
     assert found() == []
     assert found(published={"a": RSA, "b": EC, "c": RSA}) == []
     assert found(published={"a": {**RSA, "use": "enc", "alg": "RS512"}, "b": EC}) == []
@@ -232,5 +232,5 @@ def test_what_is_published_as_it_is_fits() -> None:
         ({"discovery": Discovery("x", "y"), "published": {"b": EC}}, ["issuer", "jwks_uri", "key"]),
     ],
 )
-def test_what_does_not_fit_is_found(changes: dict[str, Any], kinds: list[str]) -> None:
+def test_each_difference_is_found(changes: dict[str, Any], kinds: list[str]) -> None:
     assert found(**changes) == kinds

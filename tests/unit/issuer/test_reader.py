@@ -1,4 +1,4 @@
-"""What is read of an issuer, and what is said where nothing can be."""
+"""The documents of an issuer are read, and failures are reported."""
 
 import re
 import socket
@@ -9,10 +9,11 @@ import pytest
 
 from examples.local.issuer import DISCOVERY_PATH, JWKS_PATH, Issuer
 from examples.local.loopback import LoopbackHandler, LoopbackServer
-from sidecar.connect_to import ConnectTo, redirected
+from sidecar.https.connect_to import ConnectTo, redirected
+from sidecar.https.failures import FailureKind, FetchError
 from sidecar.issuer.documents import Discovery, parse_discovery, parse_keys
-from sidecar.issuer.reader import Answer, IssuerReader, Trouble, Unreadable
-from tests.unit.issuer.site import reply, serving
+from sidecar.issuer.reader import IssuerReader, IssuerResponse
+from tests.unit.https.site import reply, serving
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +30,37 @@ def issuer(running: Issuer) -> Iterator[Issuer]:
     running.reset()
 
 
-def read(url: str, connect_to: ConnectTo, timeout_seconds: float = 5.0) -> Answer:
+def read(url: str, connect_to: ConnectTo, timeout_seconds: float = 5.0) -> IssuerResponse:
     with redirected(connect_to):
         return IssuerReader(timeout_seconds=timeout_seconds).get(url)
 
 
-def trouble(url: str, connect_to: ConnectTo, timeout_seconds: float = 5.0) -> tuple[Trouble, str]:
-    with pytest.raises(Unreadable) as caught:
+def failure(url: str, connect_to: ConnectTo, timeout_seconds: float = 5.0) -> tuple[FailureKind, str]:
+    with pytest.raises(FetchError) as caught:
         read(url, connect_to, timeout_seconds)
     assert caught.value.url == url
     assert str(caught.value).startswith(f"{url}: ")
-    return caught.value.trouble, str(caught.value).removeprefix(f"{url}: ")
+    return caught.value.kind, str(caught.value).removeprefix(f"{url}: ")
 
 
 # --- what is read ---
+
+
+def test_the_addresses_of_the_name_are_returned_but_not_those_of_connect_to() -> None:
+    with serving(reply()) as home, redirected(home):
+        assert IssuerReader().get("https://issuer.test/").addresses == ("127.0.0.1",)
+        assert IssuerReader(connect_to=home).get("https://issuer.test/").addresses == ()
+    nowhere = {("issuer.test", 443): ("127.0.0.1", 1)}
+    with redirected(nowhere):
+        for given, addresses in (({}, ("127.0.0.1",)), (nowhere, ())):
+            with pytest.raises(FetchError) as caught:
+                IssuerReader(connect_to=given).get("https://issuer.test/")
+            assert caught.value.addresses == addresses
+
+
+def test_the_time_of_a_response_is_measured(issuer: Issuer) -> None:
+    issuer.delay_seconds = 0.2
+    assert 0.2 <= IssuerReader().get(issuer.url + DISCOVERY_PATH).seconds < 2
 
 
 def test_both_documents_of_an_issuer_are_read(issuer: Issuer) -> None:
@@ -50,13 +68,13 @@ def test_both_documents_of_an_issuer_are_read(issuer: Issuer) -> None:
     answer = reader.get(issuer.url + DISCOVERY_PATH)
     assert answer.status == 200
     assert parse_discovery(answer.content) == Discovery(issuer.url, issuer.url + JWKS_PATH)
-    # An API server answers 406 to whoever accepts application/json alone.
+    # An API server returns 406 to a client that accepts application/json only.
     keys = reader.get(issuer.url + JWKS_PATH)
     assert (keys.status, parse_keys(keys.content).kids) == (200, issuer.kids)
 
 
 @pytest.mark.parametrize("status", [401, 404, 406, 429, 500, 503])
-def test_an_answer_with_any_status_is_an_answer(status: int) -> None:
+def test_a_response_with_any_status_is_returned(status: int) -> None:
     with serving(reply(status, b"no")) as home:
         answer = read("https://issuer.test/x", home)
     assert (answer.status, answer.content) == (status, b"no")
@@ -64,30 +82,30 @@ def test_an_answer_with_any_status_is_an_answer(status: int) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def answer(handler: LoopbackHandler) -> None:
-        asked.append(handler.path)
+        requested.append(handler.path)
         handler.reply(status, {"Location": "https://issuer.test/elsewhere"}, b"")
 
     with serving(answer) as home:
         assert read("https://issuer.test/here", home).status == status
-    assert asked == ["/here"]
+    assert requested == ["/here"]
 
 
-def test_path_and_query_are_asked_for_as_they_are() -> None:
+def test_path_and_query_are_sent_unchanged() -> None:
     with serving(lambda handler: handler.reply(200, {}, handler.path.encode())) as home:
         assert read("https://issuer.test", home).content == b"/"
         assert read("https://issuer.test/a%20b?c=d&e", home).content == b"/a%20b?c=d&e"
 
 
-def test_another_port_than_443_is_asked_where_the_url_says_so(issuer: Issuer) -> None:
+def test_the_port_of_the_url_is_used(issuer: Issuer) -> None:
     port = issuer.connect_to["issuer.test", 443][1]
     home = {("issuer.test", port): ("127.0.0.1", port)}
     assert read(f"https://issuer.test:{port}{DISCOVERY_PATH}", home).status == 200
 
 
-def test_no_token_is_sent_unless_there_is_one() -> None:
+def test_without_a_token_no_authorization_header_is_sent() -> None:
     with serving(lambda handler: handler.reply(200, {}, str(handler.headers["Authorization"]).encode())) as home:
         assert read("https://issuer.test/", home).content == b"None"
 
@@ -125,7 +143,7 @@ def _date(text: str | None) -> float | None:
     ],
 )
 @pytest.mark.usefixtures("far_from_utc")
-def test_the_servers_time_is_read_of_its_date(text: str | None, seconds: float | None) -> None:
+def test_the_date_header_is_parsed(text: str | None, seconds: float | None) -> None:
     assert _date(text) == seconds
 
 
@@ -135,49 +153,49 @@ def test_the_servers_time_is_read_of_its_date(text: str | None, seconds: float |
 @pytest.mark.parametrize(
     "url", ["http://issuer.test/", "issuer.test", "https://", "https:///x", "", "https://[", "https://issuer.test:x/"]
 )
-def test_anything_but_an_https_url_is_not_asked(url: str) -> None:
-    assert trouble(url, {}) == (Trouble.CONNECTION, "is not an https URL")
+def test_an_invalid_url_is_not_requested(url: str) -> None:
+    assert failure(url, {}) == (FailureKind.CONNECTION, "is not an https URL")
 
 
-def test_a_name_that_nobody_knows() -> None:
+def test_an_unresolvable_name_is_reported() -> None:
     # RFC 6761, section 6.4: it never resolves.
-    assert trouble("https://issuer.invalid/", {}) == (Trouble.NAME, "its name cannot be resolved")
+    assert failure("https://issuer.invalid/", {}) == (FailureKind.NAME, "its name cannot be resolved")
 
 
-def test_nobody_listens() -> None:
+def test_a_refused_connection_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         home = {("issuer.test", 443): taken.getsockname()}
-    assert trouble("https://issuer.test/", home) == (Trouble.CONNECTION, "no connection (Connection refused)")
+    assert failure("https://issuer.test/", home) == (FailureKind.CONNECTION, "no connection (Connection refused)")
 
 
-def test_no_answer_in_time(issuer: Issuer) -> None:
+def test_a_timeout_is_reported(issuer: Issuer) -> None:
     issuer.delay_seconds = 60.0
     url = issuer.url + DISCOVERY_PATH
-    assert trouble(url, issuer.connect_to, timeout_seconds=0.2) == (Trouble.TIMEOUT, "no answer in time")
+    assert failure(url, issuer.connect_to, timeout_seconds=0.2) == (FailureKind.TIMEOUT, "no answer in time")
     issuer.delay_seconds = 0.0
 
 
-def test_a_handshake_that_is_never_answered() -> None:
+def test_a_handshake_without_a_response_is_a_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         home = {("issuer.test", 443): silent.getsockname()}
-        assert trouble("https://issuer.test/", home, timeout_seconds=0.2)[0] is Trouble.TIMEOUT
+        assert failure("https://issuer.test/", home, timeout_seconds=0.2)[0] is FailureKind.TIMEOUT
 
 
-def test_a_server_that_hangs_up(issuer: Issuer) -> None:
+def test_a_closed_connection_is_reported(issuer: Issuer) -> None:
     issuer.down = True
-    kind, text = trouble(issuer.url + DISCOVERY_PATH, issuer.connect_to)
-    assert kind in (Trouble.CONNECTION, Trouble.TLS)
+    kind, text = failure(issuer.url + DISCOVERY_PATH, issuer.connect_to)
+    assert kind in (FailureKind.CONNECTION, FailureKind.TLS)
     assert text
 
 
-def test_no_tls() -> None:
+def test_a_server_without_tls_is_reported() -> None:
     server = LoopbackServer(LoopbackHandler)
     server.start()
     try:
-        kind, text = trouble("https://issuer.test/", {("issuer.test", 443): server.address})
+        kind, text = failure("https://issuer.test/", {("issuer.test", 443): server.address})
     finally:
         server.close()
-    assert kind is Trouble.TLS
+    assert kind is FailureKind.PLAINTEXT
     assert re.fullmatch(r"TLS failed \(\w+\)", text)
 
 
@@ -194,25 +212,25 @@ def test_no_tls() -> None:
     ],
     ids=["nothing", "another protocol", "no status", "half a body", "no chunk", "too much", "too many headers"],
 )
-def test_no_usable_http(sent: bytes) -> None:
+def test_invalid_http_is_reported(sent: bytes) -> None:
     def answer(handler: LoopbackHandler) -> None:
         handler.close_connection = True
         handler.wfile.write(sent)
 
     with serving(answer) as home:
-        kind, text = trouble("https://issuer.test/", home)
-    assert kind is Trouble.HTTP or (kind, text) == (Trouble.CONNECTION, "no connection (RemoteDisconnected)")
+        kind, text = failure("https://issuer.test/", home)
+    assert kind is FailureKind.HTTP or (kind, text) == (FailureKind.CONNECTION, "no connection (RemoteDisconnected)")
     assert "OpenSSH" not in text
 
 
-def test_a_body_may_take_the_limit() -> None:
+def test_a_body_of_the_maximum_size_is_read() -> None:
     with serving(reply(body=bytes(1 << 20))) as home:
         assert len(read("https://issuer.test/", home).content) == 1 << 20
 
 
 def test_a_url_with_a_line_feed_smuggles_no_request() -> None:
     with serving(lambda handler: handler.reply(200, {}, handler.path.encode())) as home:
-        kind, _ = trouble("https://issuer.test/a b", home)
-        assert kind is Trouble.HTTP
+        kind, _ = failure("https://issuer.test/a b", home)
+        assert kind is FailureKind.HTTP
         # urlsplit drops the line feed.
         assert read("https://issuer.test/a\nHost:", home).content == b"/aHost:"

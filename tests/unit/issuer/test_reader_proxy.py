@@ -1,4 +1,4 @@
-"""Through a proxy, and past one."""
+"""Requests through a proxy, and without one."""
 
 import base64
 from collections.abc import Iterator
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from examples.local.issuer import DISCOVERY_PATH, Issuer
-from sidecar.connect_to import redirected
-from sidecar.issuer.reader import IssuerReader, Trouble, Unreadable, environment_proxy, proxy_beside
-from tests.unit.issuer.site import Proxy
+from sidecar.https.connect_to import redirected
+from sidecar.https.failures import FailureKind, FetchError
+from sidecar.https.proxy import environment_proxy, proxy_beside
+from sidecar.issuer.reader import IssuerReader
+from tests.unit.https.site import Proxy
 
 URL = "https://issuer.test" + DISCOVERY_PATH
 VARIABLES = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY")
@@ -28,19 +30,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def trouble(reader: IssuerReader) -> tuple[Trouble, str]:
-    with pytest.raises(Unreadable) as caught:
+def failure(reader: IssuerReader) -> tuple[FailureKind, str]:
+    with pytest.raises(FetchError) as caught:
         reader.get(URL)
-    return caught.value.trouble, str(caught.value).removeprefix(f"{URL}: ")
+    return caught.value.kind, str(caught.value).removeprefix(f"{URL}: ")
 
 
 @pytest.mark.parametrize("form", ["http://{}", "http://{}/", "{}"])
-def test_a_proxy_is_asked_for_the_name_and_tls_goes_through_it(issuer: Issuer, form: str) -> None:
+def test_a_proxy_receives_the_host_name_and_tls_goes_through_it(issuer: Issuer, form: str) -> None:
     proxy = Proxy(issuer.connect_to)
     with proxy as address:
         answer = IssuerReader(proxy=lambda _: form.format(address)).get(URL)
     assert (answer.status, answer.chain.last.thumbprint) == (200, issuer.thumbprints[-1])
-    # By the public CAs, to look at the chain, by what it showed.
+    # With the public CAs, to read the chain, and with the CA of this chain.
     assert proxy.asked == ["issuer.test:443"] * 3
 
 
@@ -56,31 +58,31 @@ def test_a_user_may_have_no_password(issuer: Issuer) -> None:
         assert IssuerReader(proxy=lambda _: f"http://user@{address}").get(URL).status == 200
 
 
-def test_a_proxy_that_wants_credentials_is_told_apart_and_no_password_is_quoted(issuer: Issuer) -> None:
+def test_a_proxy_that_denies_access_is_reported_without_the_password(issuer: Issuer) -> None:
     with Proxy(issuer.connect_to, credentials="Basic other") as address:
-        told = trouble(IssuerReader(proxy=lambda _: f"http://user:secret@{address}"))
-    assert told == (Trouble.CONNECTION, "no connection (HTTP 407), by way of the proxy 127.0.0.1")
+        failed = failure(IssuerReader(proxy=lambda _: f"http://user:secret@{address}"))
+    assert failed == (FailureKind.PROXY, f"no connection (HTTP 407), through the proxy {address}")
 
 
-def test_a_proxy_that_does_not_get_through() -> None:
+def test_a_proxy_without_a_connection_is_reported() -> None:
     with Proxy({}) as address:
-        told = trouble(IssuerReader(proxy=lambda _: f"http://{address}"))
-    assert told == (Trouble.CONNECTION, "no connection (HTTP 502), by way of the proxy 127.0.0.1")
+        failed = failure(IssuerReader(proxy=lambda _: f"http://{address}"))
+    assert failed == (FailureKind.PROXY, f"no connection (HTTP 502), through the proxy {address}")
 
 
-def test_a_proxy_whose_name_nobody_knows() -> None:
-    told = trouble(IssuerReader(proxy=lambda _: "http://proxy.invalid:3128"))
-    assert told == (Trouble.NAME, "its name cannot be resolved, by way of the proxy proxy.invalid")
+def test_an_unresolvable_name_of_a_proxy_is_reported() -> None:
+    failed = failure(IssuerReader(proxy=lambda _: "http://proxy.invalid:3128"))
+    assert failed == (FailureKind.NAME, "its name cannot be resolved, through the proxy proxy.invalid:3128")
 
 
 @pytest.mark.parametrize("url", ["http://[::1:3128", "http://proxy.test:port", "http://user:secret@proxy.test:99999"])
-def test_a_proxy_that_is_no_url_is_told_as_such_and_not_quoted(environment: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_proxy_url_is_reported_and_not_quoted(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("https_proxy", url)
-    told = trouble(IssuerReader())
-    assert told == (Trouble.CONNECTION, "no connection (HTTPS_PROXY is no URL of a proxy)")
+    failed = failure(IssuerReader())
+    assert failed == (FailureKind.PROXY, "no connection (HTTPS_PROXY is not the URL of a proxy)")
 
 
-def test_a_proxy_without_a_port_is_asked_at_80(issuer: Issuer) -> None:
+def test_the_default_port_of_a_proxy_is_80(issuer: Issuer) -> None:
     with Proxy(issuer.connect_to) as address:
         host, _, port = address.rpartition(":")
         with redirected({("proxy.test", 80): (host, int(port))}):
@@ -88,7 +90,7 @@ def test_a_proxy_without_a_port_is_asked_at_80(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
-def test_the_environment_names_the_proxy(issuer: Issuer, environment: pytest.MonkeyPatch, name: str) -> None:
+def test_the_proxy_of_the_environment_is_used(issuer: Issuer, environment: pytest.MonkeyPatch, name: str) -> None:
     proxy = Proxy(issuer.connect_to)
     with proxy as address:
         environment.setenv(name, f"http://{address}")
@@ -97,9 +99,7 @@ def test_the_environment_names_the_proxy(issuer: Issuer, environment: pytest.Mon
 
 
 @pytest.mark.parametrize("exempt", ["issuer.test", ".test", "*", "other.test,issuer.test"])
-def test_what_the_environment_exempts_goes_past_it(
-    issuer: Issuer, environment: pytest.MonkeyPatch, exempt: str
-) -> None:
+def test_hosts_in_no_proxy_are_reached_directly(issuer: Issuer, environment: pytest.MonkeyPatch, exempt: str) -> None:
     proxy = Proxy({})
     with proxy as address, redirected(issuer.connect_to):
         environment.setenv("https_proxy", f"http://{address}")
@@ -108,7 +108,7 @@ def test_what_the_environment_exempts_goes_past_it(
     assert proxy.asked == []
 
 
-def test_without_a_proxy_none_is_named(environment: pytest.MonkeyPatch) -> None:
+def test_without_https_proxy_no_proxy_is_used(environment: pytest.MonkeyPatch) -> None:
     assert environment_proxy("issuer.test") is None
     environment.setenv("http_proxy", "http://127.0.0.1:1")
     assert environment_proxy("issuer.test") is None
@@ -116,12 +116,12 @@ def test_without_a_proxy_none_is_named(environment: pytest.MonkeyPatch) -> None:
     assert environment_proxy("issuer.test") == "http://127.0.0.1:1"
 
 
-def test_a_host_that_is_reached_elsewhere_goes_past_it(issuer: Issuer, environment: pytest.MonkeyPatch) -> None:
+def test_a_host_of_connect_to_is_reached_without_the_proxy(issuer: Issuer, environment: pytest.MonkeyPatch) -> None:
     proxy = Proxy({})
     with proxy as address:
         environment.setenv("https_proxy", f"http://{address}")
         assert proxy_beside(issuer.connect_to)("issuer.test") is None
         with redirected(issuer.connect_to):
             assert IssuerReader(proxy=proxy_beside(issuer.connect_to)).get(URL).status == 200
-        assert trouble(IssuerReader(proxy=proxy_beside({})))[0] is Trouble.CONNECTION
+        assert failure(IssuerReader(proxy=proxy_beside({})))[0] is FailureKind.PROXY
     assert proxy.asked == ["issuer.test:443"]

@@ -1,4 +1,4 @@
-"""Which servers are trusted, by what, and what is told of their certificates."""
+"""Which servers are trusted, by which CA, and what is returned of their certificates."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +7,11 @@ import pytest
 
 from examples.local.issuer import DISCOVERY_PATH, Issuer
 from examples.local.pki import Authority
-from sidecar.connect_to import redirected
 from sidecar.errors import SettingsError
+from sidecar.https.connect_to import redirected
+from sidecar.https.failures import FailureKind, FetchError
 from sidecar.issuer.certificates import Chain
-from sidecar.issuer.reader import Answer, IssuerReader, Trouble, Unreadable
+from sidecar.issuer.reader import IssuerReader, IssuerResponse
 
 URL = "https://issuer.test" + DISCOVERY_PATH
 
@@ -32,10 +33,10 @@ def chain(reader: IssuerReader | None = None) -> Chain:
     return (reader or IssuerReader()).get(URL).chain
 
 
-def refused(reader: IssuerReader) -> str:
-    with pytest.raises(Unreadable) as caught:
+def rejected(reader: IssuerReader) -> str:
+    with pytest.raises(FetchError) as caught:
         reader.get(URL)
-    assert caught.value.trouble is Trouble.TLS
+    assert caught.value.kind is FailureKind.CERTIFICATE
     return str(caught.value).removeprefix(f"{URL}: ")
 
 
@@ -46,14 +47,14 @@ def thumbprints(served: Chain) -> tuple[str, ...]:
 # --- the chain ---
 
 
-def test_the_chain_is_told_as_it_was_sent(issuer: Issuer) -> None:
+def test_the_chain_is_returned_as_it_was_sent(issuer: Issuer) -> None:
     served = chain()
     assert thumbprints(served) == issuer.thumbprints
     assert served.last.thumbprint == issuer.authority.thumbprint
     assert (served.public, served.leaf_only) == (False, False)
 
 
-def test_a_certificate_is_told_by_names_and_times(issuer: Issuer) -> None:
+def test_a_certificate_has_names_and_times(issuer: Issuer) -> None:
     del issuer
     leaf, ca = chain().certificates
     assert (leaf.subject, leaf.issuer, leaf.is_root) == ("CN=local server", "CN=issuer CA", False)
@@ -62,19 +63,19 @@ def test_a_certificate_is_told_by_names_and_times(issuer: Issuer) -> None:
     assert repr(leaf.der) not in repr(leaf)
 
 
-def test_a_server_may_send_its_leaf_alone(issuer: Issuer) -> None:
+def test_a_server_may_send_only_its_leaf(issuer: Issuer) -> None:
     issuer.leaf_only = True
     served = chain()
     assert (thumbprints(served), served.leaf_only) == (issuer.thumbprints, True)
 
 
-def test_a_self_signed_certificate_sent_alone_is_no_leaf_without_its_ca(issuer: Issuer) -> None:
+def test_a_single_self_signed_certificate_is_not_leaf_only(issuer: Issuer) -> None:
     ca = chain().certificates[1]
     assert not Chain((ca,), public=False).leaf_only
     del issuer
 
 
-def test_a_name_from_a_stranger_makes_no_line_of_its_own() -> None:
+def test_a_line_feed_in_a_certificate_name_is_dropped() -> None:
     with Issuer(authority=Authority("CA\nall is well")) as issuer, redirected(issuer.connect_to):
         assert chain().last.subject == "CN=CAall is well"
 
@@ -91,40 +92,42 @@ def test_a_chain_to_a_root_ca_of_this_machine_is_public(
     assert thumbprints(served) == issuer.thumbprints
 
 
-def test_public_needs_no_ca_to_be_sent(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_chain_may_be_sent_without_its_ca(
+    issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     issuer.leaf_only = True
     assert (chain().public, chain().leaf_only) == (True, True)
 
 
-def test_public_for_another_name_is_not_public(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_certificate_for_another_name_is_rejected(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     with Issuer() as issuer:
         home = {("other.test", 443): issuer.connect_to["issuer.test", 443]}
-        with redirected(home), pytest.raises(Unreadable) as caught:
+        with redirected(home), pytest.raises(FetchError) as caught:
             IssuerReader(by_thumbprint=False).get("https://other.test/")
-    assert caught.value.trouble is Trouble.TLS
+    assert caught.value.kind is FailureKind.CERTIFICATE
 
 
 # --- a file with CAs ---
 
 
-def test_a_ca_file_vouches_and_does_not_make_it_public(issuer: Issuer, ca_file: Path) -> None:
+def test_a_ca_file_verifies_a_server_without_making_it_public(issuer: Issuer, ca_file: Path) -> None:
     issuer.leaf_only = True
     served = chain(IssuerReader(ca_file))
     assert (thumbprints(served), served.public) == (issuer.thumbprints, False)
 
 
-def test_with_a_ca_file_what_a_server_sends_itself_counts_for_nothing(issuer: Issuer, tmp_path: Path) -> None:
+def test_with_a_ca_file_the_ca_that_a_server_sends_does_not_count(issuer: Issuer, tmp_path: Path) -> None:
     other = tmp_path / "other.crt"
     other.write_text(Authority("issuer CA").pem)
-    assert refused(IssuerReader(other)).startswith("its certificate does not verify (")
-    # The certificate that vouches has only to be among those of the file.
+    assert rejected(IssuerReader(other)).startswith("its certificate does not verify (")
+    # One certificate of the file has to verify the server.
     other.write_text(Authority("other CA").pem + issuer.ca_pem)
     assert thumbprints(chain(IssuerReader(other))) == issuer.thumbprints
 
 
-def test_with_a_ca_file_a_public_ca_counts_for_nothing_but_is_told(
+def test_with_a_ca_file_a_public_ca_does_not_count_but_is_reported(
     issuer: Issuer, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
@@ -134,7 +137,7 @@ def test_with_a_ca_file_a_public_ca_counts_for_nothing_but_is_told(
     other.write_text(Authority("other CA").pem)
     issuer.bearer = "the-token"
     for reader in (IssuerReader(other), IssuerReader(other, token="the-token")):
-        assert refused(reader).startswith("its certificate does not verify (")
+        assert rejected(reader).startswith("its certificate does not verify (")
 
 
 @pytest.mark.parametrize("comment", ["# Zürich\n".encode(), "# Zürich\n".encode("latin-1")])
@@ -148,13 +151,13 @@ def test_a_ca_file_may_have_comments_in_any_encoding(issuer: Issuer, tmp_path: P
     ("content", "what"),
     [
         (None, "cannot be read (No such file or directory)"),
-        (b"", "holds no certificate"),
-        (b"nothing\n", "holds no certificate"),
-        (b"\xff\xfe", "holds no certificate"),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no certificate"),
+        (b"", "has no certificate"),
+        (b"nothing\n", "has no certificate"),
+        (b"\xff\xfe", "has no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "has no certificate"),
     ],
 )
-def test_a_ca_file_that_holds_none_is_refused_before_anything_is_asked(
+def test_a_ca_file_without_a_certificate_is_rejected_before_any_request(
     content: bytes | None, what: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "ca.crt"
@@ -168,60 +171,60 @@ def test_a_ca_file_that_holds_none_is_refused_before_anything_is_asked(
 # --- what is never trusted ---
 
 
-def test_another_name_than_the_certificates(issuer: Issuer) -> None:
+def test_a_certificate_for_another_name_is_rejected(issuer: Issuer) -> None:
     with (
         redirected({("other.test", 443): issuer.connect_to["issuer.test", 443]}),
-        pytest.raises(Unreadable, match=r"does not verify .*other\.test") as caught,
+        pytest.raises(FetchError, match=r"does not verify .*other\.test") as caught,
     ):
         IssuerReader().get("https://other.test/")
-    assert caught.value.trouble is Trouble.TLS
+    assert caught.value.kind is FailureKind.CERTIFICATE
 
 
 @pytest.mark.parametrize("leaf_only", [False, True])
-def test_an_expired_certificate(leaf_only: bool) -> None:  # noqa: FBT001 - a case
+def test_an_expired_certificate_is_rejected(leaf_only: bool) -> None:  # noqa: FBT001 - a case
     with Issuer(expired=True) as issuer, redirected(issuer.connect_to):
         issuer.leaf_only = leaf_only
-        assert refused(IssuerReader()) == "its certificate does not verify (certificate has expired)"
+        assert rejected(IssuerReader()) == "its certificate does not verify (certificate has expired)"
 
 
-def test_an_expired_certificate_of_a_known_ca(tmp_path: Path) -> None:
+def test_an_expired_certificate_of_a_known_ca_is_rejected(tmp_path: Path) -> None:
     with Issuer(expired=True) as issuer, redirected(issuer.connect_to):
         path = tmp_path / "ca.crt"
         path.write_text(issuer.ca_pem)
-        assert refused(IssuerReader(path)) == "its certificate does not verify (certificate has expired)"
+        assert rejected(IssuerReader(path)) == "its certificate does not verify (certificate has expired)"
 
 
-def test_where_thumbprints_do_not_count_an_unknown_ca_is_refused(issuer: Issuer) -> None:
+def test_without_by_thumbprint_an_unknown_ca_is_rejected(issuer: Issuer) -> None:
     del issuer
-    assert refused(IssuerReader(by_thumbprint=False)).startswith("its certificate does not verify (")
+    assert rejected(IssuerReader(by_thumbprint=False)).startswith("its certificate does not verify (")
 
 
 def test_an_ip_address_is_trusted_by_the_addresses_of_its_certificate(tmp_path: Path) -> None:
     path = tmp_path / "ca.crt"
 
-    def get(issuer: Issuer) -> Answer:
+    def get(issuer: Issuer) -> IssuerResponse:
         path.write_text(issuer.ca_pem)
         address, port = issuer.connect_to["issuer.test", 443]
         return IssuerReader(path).get(f"https://{address}:{port}{DISCOVERY_PATH}")
 
     with Issuer(addresses=["127.0.0.1"]) as issuer:
         assert get(issuer).status == 200
-    with Issuer() as issuer, pytest.raises(Unreadable, match="does not verify"):
+    with Issuer() as issuer, pytest.raises(FetchError, match="does not verify"):
         get(issuer)
 
 
 # --- the token ---
 
 
-def test_a_token_goes_to_a_server_that_a_ca_vouches_for(issuer: Issuer, ca_file: Path) -> None:
+def test_a_token_is_sent_to_a_server_that_the_ca_file_verifies(issuer: Issuer, ca_file: Path) -> None:
     issuer.bearer = "the-token"
     assert IssuerReader(ca_file).get(URL).status == 403
     assert IssuerReader(ca_file, token="the-token").get(URL).status == 200
 
 
-def test_a_token_goes_to_no_server_that_vouches_for_itself(issuer: Issuer) -> None:
+def test_a_token_is_not_sent_to_a_server_with_an_unknown_ca(issuer: Issuer) -> None:
     issuer.bearer = "the-token"
-    text = refused(IssuerReader(token="the-token"))
+    text = rejected(IssuerReader(token="the-token"))
     assert text.startswith("its certificate does not verify (")
     assert "the-token" not in text
     assert "the-token" not in repr(IssuerReader(token="the-token"))

@@ -1,8 +1,8 @@
-// probe is a container's eyes: it waits until it is told to end, prints a file, or asks a URL.
+// probe runs in a test's container: it waits for SIGTERM, prints a file, or sends a request to a URL.
 //
 //	probe            wait for SIGTERM
 //	probe cat FILE   print the file
-//	probe get URL    print status and body, whatever certificate the server has
+//	probe get URL    print status and body; the server's certificate is not verified
 package main
 
 import (

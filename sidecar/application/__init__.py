@@ -1,0 +1,1 @@
+"""What an application's environment needs, and what in it stands in the way. Shared by commands."""

@@ -1,0 +1,1 @@
+"""Makes one frozen ``Settings`` from flags, environment variables and the profiles file."""

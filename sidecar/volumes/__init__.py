@@ -1,0 +1,1 @@
+"""Files on memory volumes: auth tokens, ``credentials.json`` and the saved state."""
