@@ -38,7 +38,7 @@ test: $(READY)  ## run the tests that need only Python and make
 
 CHARTS_READY := $(VENV)/.charts-installed
 test-charts: $(CHARTS_READY)  ## test the charts, alerts and dashboard with real helm and Prometheus (Debian: prometheus)
-	$(PYTEST) -q -n 2 --dist loadfile tests/charts
+	$(PYTEST) -q -n 2 --dist loadfile $(ARGS) tests/charts
 
 $(CHARTS_READY): requirements/charts.txt $(READY)
 	$(BIN)/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/charts.txt
@@ -125,7 +125,7 @@ generate: $(READY)  ## write the documents that are generated from the code and 
 	$(BIN)/python -m tests.bench.page
 
 unit: $(READY)
-	$(PYTEST) -q -n 2 tests/unit tests/property tests/local tests/test_architecture.py
+	$(PYTEST) -q -n 2 $(ARGS) tests/unit tests/property tests/local tests/test_architecture.py
 
 format: $(READY)  ## format the sources with ruff
 	$(BIN)/ruff check --fix .

@@ -9,11 +9,14 @@ A section has a name, a budget in seconds, and one of
     wait     true: wait for the sections in the background; the next section has the machine for itself
 and may have
     environment   variables
+    again         a bash script that runs if `run` failed: the section passes if it does, and is marked
+    needed        true: the other sections need this one, so the run ends if it fails
     behind        the name of a lane: the sections of a lane run one after the other, in the background of the sections
                   that follow; their output is printed at the next `wait`, or at the end
 
-Exit status: 0; 1 where a section fails, which ends the run, or where the run takes longer than `limit`; 128 and the
-number of a signal. A section over its budget, or a run over `goal`, is marked OVER and does not fail: machines are
+Exit status: 0; 1 where a section fails, or where the run takes longer than `limit`; 128 and the number of a signal. The
+sections after a failed one run, so that one run shows all failures, except after a needed one. A section over its
+budget, or a run over `goal`, is marked OVER and does not fail: machines are
 noisy. However the run ends, the processes that still run are ended and the table of times is printed.
 
 It uses the standard library of Python 3.11: it runs before anything is installed.
@@ -51,13 +54,17 @@ class Section:
     run: str = ""
     tests: str = ""
     wait: bool = False
+    again: str = ""
     behind: str = ""
+    needed: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a section with several keys of work, or none."""
+        """Raise ValueError for keys that contradict each other."""
         if [bool(self.run), bool(self.tests), self.wait].count(True) != 1 or (self.wait and self.behind):
             raise ValueError(f"{self.name}: give one of run, tests and wait; a section with `behind` cannot wait")
+        if self.again and not self.run:
+            raise ValueError(f"{self.name}: again needs run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class Table:
 
         Raises:
             TypeError: a section has an unknown key.
-            ValueError: a section has several keys of work, or none.
+            ValueError: the keys of a section contradict each other.
         """
         read: dict[str, Any] = tomllib.loads(file.read_text())
         sections = [Section(**row) for row in read["section"]]
@@ -127,7 +134,7 @@ class Outcome:
 
 
 class Failed(Exception):  # noqa: N818 - it ends the run and is not reported as an error
-    """A section failed."""
+    """A section failed, and the run ends."""
 
 
 class Run:
@@ -153,6 +160,7 @@ class Run:
         Raises:
             Failed: one failed.
         """
+        failed = False
         sections = self._table.sections
         for index, section in enumerate(sections):
             if section.behind:
@@ -160,11 +168,18 @@ class Run:
                     # The lane begins here; its later sections wait in it.
                     self._start([each for each in sections[index:] if each.behind == section.behind])
             elif section.wait:
-                self._timed(section, self._wait)
+                failed |= not self._passes(section, self._wait)
             else:
-                self._timed(section, lambda outcome: self._once_more(outcome, self._first(outcome.section)))
+                failed |= not self._passes(
+                    section, lambda outcome: self._once_more(outcome, self._first(outcome.section))
+                )
+                if failed and section.needed:
+                    raise Failed
         if self._lanes:
-            self._timed(Section("the sections in the background have ended", budget=0, wait=True), self._wait)
+            last = Section("the sections in the background have ended", budget=0, wait=True)
+            failed |= not self._passes(last, self._wait)
+        if failed:
+            raise Failed
 
     def table(self) -> str:
         """Return the table of times, with the total against the goal."""
@@ -181,7 +196,7 @@ class Run:
                 if outcome.status:
                     self._show(outcome)
 
-    def _timed(self, section: Section, run: Callable[[Outcome], None]) -> None:
+    def _passes(self, section: Section, run: Callable[[Outcome], None]) -> bool:
         say(f"\n=== {section.name}")
         outcome = Outcome(section)
         self.outcomes.append(outcome)
@@ -191,18 +206,21 @@ class Run:
         finally:
             outcome.seconds = time.perf_counter() - began
             say(outcome.line())
-        if outcome.status != 0:
-            raise Failed
+        return outcome.status == 0
 
     def _first(self, section: Section, output: Path | None = None) -> int | None:
         return self._bash(section, section.run or self._pytest(section, "-rs --durations=3"), output)
 
     def _once_more(self, outcome: Outcome, status: int | None) -> None:
-        """Return the exit status of the first run, or of a second run of its failed tests."""
-        section = outcome.section
+        """Set the exit status: of the first run, or of a second run of what failed."""
+        section, again = outcome.section, ""
         if section.tests and status == TESTS_FAILED:
-            say(f"--- {section.name}: the failed tests, a second time and alone")
-            status = self._bash(section, self._pytest(section, "--last-failed --last-failed-no-failures none -n 0"))
+            again = self._pytest(section, "--last-failed --last-failed-no-failures none -n 0")
+        elif status:
+            again = section.again
+        if again:
+            say(f"--- {section.name}: what failed, a second time and alone")
+            status = self._bash(section, again)
             outcome.retried = status == 0
         outcome.status = status
 

@@ -60,13 +60,23 @@ def test_a_section_over_its_budget_is_marked_and_does_not_fail(ran: Callable[...
     assert rows(printed) == {"quick": "", "slow": "OVER", "total": ""}
 
 
-def test_a_section_that_fails_ends_the_run(ran: Callable[..., tuple[int, str]]) -> None:
+def test_a_section_that_fails_fails_the_run_and_a_needed_one_ends_it(ran: Callable[..., tuple[int, str]]) -> None:
+    bad = "run = 'echo its own words; false; true'"
     status, printed = ran(
-        section("bad", "run = 'echo its own words; false; true'") + section("next", "run = 'echo ran'")
-    )
+        section("bad", bad) + section("next", "run = 'true'") + section("needed", f"{bad}\nneeded = true")
+        + section("last", "run = 'true'")
+    )  # fmt: skip
     assert status == 1
     assert "its own words\n" in printed
-    assert rows(printed) == {"bad": "FAILED", "total": ""}
+    assert rows(printed) == {"bad": "FAILED", "next": "", "needed": "FAILED", "total": ""}
+
+
+def test_a_section_that_passes_the_second_time_is_marked(ran: Callable[..., tuple[int, str]]) -> None:
+    status, printed = ran(
+        section("late", "run = 'false'\nagain = 'true'") + section("good", "run = 'true'\nagain = 'false'")
+    )
+    assert (status, rows(printed)) == (0, {"late": "failed at first", "good": "", "total": ""})
+    assert ran(section("bad", "run = 'false'\nagain = 'false'"))[0] == 1
 
 
 def test_a_failure_in_the_background_is_printed_and_fails_the_run(ran: Callable[..., tuple[int, str]]) -> None:
@@ -155,9 +165,12 @@ def test_at_the_limit_the_run_fails_and_prints_the_times(ran: Callable[..., tupl
     assert rows(printed) == {"endless": "did not end", "total": ""}
 
 
-def test_a_failure_ends_the_sections_in_the_background(ran: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+def test_a_failure_of_a_needed_section_ends_those_in_the_background(
+    ran: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
     behind = section("behind", f"behind = 'lane'\nrun = 'echo $$ >{tmp_path}/pids; sleep 600'")
-    status, printed = ran(behind + section("bad", f"run = 'until test -s {tmp_path}/pids; do sleep 0.05; done; false'"))
+    bad = f"run = 'until test -s {tmp_path}/pids; do sleep 0.05; done; false'\nneeded = true"
+    status, printed = ran(behind + section("bad", bad))
     assert status == 1
     assert gone(int(_lines(tmp_path / "pids")[0]))
     assert rows(printed)["behind"] == "did not end, behind"
