@@ -220,6 +220,7 @@ class Work:
             text = f"drift: {count}" if drift else "no drift"
         else:
             text = f"planned: {count}" if changes else "nothing to do"
+        text += _adoption_note(changes)
         self._show.end(f"{text}{self._denied_note()}; {_NOTHING}", exit_code)
         return exit_code
 
@@ -285,6 +286,11 @@ def _known(served: ThumbprintsByIssuer) -> Thumbprints:
 
 def _foreign(changes: Changes) -> str:
     return ", ".join(dict.fromkeys(change.target for change in changes if change.foreign))
+
+
+def _adoption_note(changes: Changes) -> str:
+    number = sum(change.foreign for change in changes)
+    return f", {number} {'needs' if number == 1 else 'need'} --adopt" if number else ""
 
 
 def _count(number: int) -> str:

@@ -45,7 +45,8 @@ def test_the_change_of_a_foreign_role_is_shown_and_not_made(fresh_world: World) 
     assert iam_now(fresh_world) == before
     planned = bootstrap(fresh_world, *USUAL, "--plan")
     assert (planned.returncode, bootstrap(fresh_world, *USUAL, "--check").returncode) == (0, 7)
-    assert "needs-adopt" in planned.stdout
+    assert planned.stdout.endswith("planned: 1 change, 1 needs --adopt; nothing was changed\n")
+    assert "--adopt" not in good(bootstrap(fresh_world, *USUAL, "--plan", "--adopt"))
 
 
 def test_json_output_marks_changes_that_need_adopt(fresh_world: World) -> None:
