@@ -24,6 +24,9 @@ SESSION_NAME_HASH_CHARS: Final = 10
 ROLE_ARN_MAX_CHARS: Final = 2_048
 # Path of a role or a policy, with the slashes at both ends (IAM API Reference, CreateRole and CreatePolicy).
 IAM_PATH_MAX_CHARS: Final = 512
+# IAM User Guide, "IAM and AWS STS quotas".
+ROLE_NAME_MAX_CHARS: Final = 64
+POLICY_NAME_MAX_CHARS: Final = 128
 
 # --- the profiles file ---
 # A ConfigMap holds at most 1 MiB (Kubernetes, "ConfigMaps").

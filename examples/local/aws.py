@@ -16,7 +16,7 @@ from examples.local.errors import AwsError, Reason
 from examples.local.faults import FaultKind, Faults
 from examples.local.iam_view import IamView
 from examples.local.idp import TIMEOUT_SECONDS, ConnectTo, ProviderClient
-from examples.local.limits import check_provider
+from examples.local.limits import check_parameters, check_provider
 from examples.local.loopback import LOOPBACK, LoopbackHandler, LoopbackServer
 from examples.local.moto_backend import ACCOUNT_ID, REGION, MotoBackend
 from examples.local.pki import Authority, server_context
@@ -235,6 +235,7 @@ class Aws:
 
     def _change_iam(self, request: HttpRequest, operation: Operation) -> HttpResponse:
         # One change at a time, so that an older snapshot never replaces a newer one.
+        check_parameters(operation.parameters, ())
         with self._iam_lock:
             check_change(operation, self.quotas, self._moto, account=self.account_id)
             client_ids = operation.name in _CLIENT_ID_CHANGES

@@ -1,6 +1,8 @@
-"""The limits of STS parameters and of IAM OIDC providers, from AWS's service models.
+"""The limits of parameters of STS and of IAM, from AWS's service models.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html
 """
 
@@ -18,8 +20,18 @@ _LENGTHS = {
     "WebIdentityToken": (4, 20000),
     "ExternalId": (2, 1224),
     "Policy": (1, 2048),
+    "RoleName": (1, 64),
+    "PolicyName": (1, 128),
+    "Path": (1, 512),
 }
-_PATTERNS = {"RoleSessionName": r"[\w+=,.@-]*", "ExternalId": r"[\w+=,.@:\/-]*"}
+_NAME = r"[\w+=,.@-]*"
+_PATTERNS = {
+    "RoleSessionName": _NAME,
+    "ExternalId": r"[\w+=,.@:\/-]*",
+    "RoleName": _NAME,
+    "PolicyName": _NAME,
+    "Path": r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)",
+}
 # No message contains their values.
 _SENSITIVE = frozenset({"WebIdentityToken"})
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/[\x21-\x7e]+")
@@ -29,7 +41,7 @@ _THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
 
 
 def check_parameters(parameters: Mapping[str, str], required: tuple[str, ...]) -> int:
-    """Check each parameter that STS limits, and return DurationSeconds.
+    """Check each parameter that STS or IAM limits, and return DurationSeconds.
 
     Raises:
         AwsError: `INVALID_PARAMETER`; the message names each parameter that is missing or out of its limits.

@@ -9,7 +9,7 @@ class BootstrapError(CommandError):
     """AWS or the issuer prevents the command from completing.
 
     Args:
-        where: the issuer, the operation or the object.
+        where: the issuer, the operation of AWS or the object.
         what: what is wrong; never text that AWS or the issuer sent.
         fix: what to do.
         exit_code: one of ``exits.Exit``.
@@ -21,4 +21,4 @@ class BootstrapError(CommandError):
         self, where: str, what: str, fix: str, exit_code: int, *, changed: bool = False, conflict: bool = False
     ) -> None:
         super().__init__(f"{where}: {what}; {fix}", exit_code)
-        self.changed, self.conflict = changed, conflict
+        self.where, self.changed, self.conflict = where, changed, conflict

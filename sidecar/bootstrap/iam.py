@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from sidecar.bootstrap.calls import Calls, HandledError, MalformedError
 from sidecar.bootstrap.failure import BootstrapError
 from sidecar.bootstrap.spec import CHAIN_PREFIX, RoleSpec, Spec
-from sidecar.bootstrap.state import Account, Change, Observed, Usage
+from sidecar.bootstrap.state import OPERATIONS, Account, Change, Observed, Usage
 from sidecar.errors import InvalidValueError
 from sidecar.exits import Exit
 from sidecar.iam.account import Provider, Role, parse_provider, parse_role
@@ -18,6 +18,7 @@ from sidecar.iam.policies import document, items
 __all__ = ("Iam",)
 
 _Parsed = TypeVar("_Parsed")
+_Read = TypeVar("_Read")
 
 # IAM does not accept a new role as a principal for some seconds: "IAM ... eventual consistency",
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventually-consistent
@@ -34,14 +35,22 @@ class Iam:
     Args:
         region: of STS, or None for the region of the environment.
         pause: waits for a number of seconds.
+        note: receives one line for each optional permission that the credentials do not have.
 
     Raises:
         BootstrapError: boto3 finds no valid settings or credentials (2).
     """
 
-    def __init__(self, region: str | None = None, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        region: str | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._pause = pause
         self._calls = Calls(region)
+        self._note = note
+        self._noted: set[str] = set()
 
     def account(self) -> Account:
         """Return the account of the credentials.
@@ -76,19 +85,15 @@ class Iam:
 
     def usage(self) -> Usage:
         """Return the quotas of the account and what it uses of them, as far as the permissions allow to read them."""
-        try:
-            summary = self._calls.call("GetAccountSummary")["SummaryMap"]
-        except BootstrapError as error:
-            if error.exit_code != Exit.RIGHTS:
-                raise
-            summary = {}
-        try:
-            providers: int | None = len(self._calls.call("ListOpenIDConnectProviders")["OpenIDConnectProviderList"])
-        except BootstrapError as error:
-            if error.exit_code != Exit.RIGHTS:
-                raise
-            providers = None
-        return Usage(summary, providers)
+        summary = self._optional(
+            lambda: self._calls.call("GetAccountSummary")["SummaryMap"],
+            "the quotas of the account are not known; the changes are compared with IAM's defaults",
+        )
+        providers = self._optional(
+            lambda: len(self._calls.call("ListOpenIDConnectProviders")["OpenIDConnectProviderList"]),
+            "the OIDC providers of the account are not counted",
+        )
+        return Usage({} if summary is None else summary, providers)
 
     def apply(self, change: Change) -> None:
         """Make one change.
@@ -117,11 +122,11 @@ class Iam:
 
     def _listed(self) -> Mapping[str, Mapping[str, Any]] | None:
         """Return the answers of two lists for each role of the account, or None without the permissions for both."""
-        details = {"Filter": ["Role"], "MaxItems": _PAGE}
-        try:
+
+        def read() -> Mapping[str, Mapping[str, Any]]:
             found = {
                 role["RoleName"]: role
-                for page in self._calls.pages("GetAccountAuthorizationDetails", **details)
+                for page in self._calls.pages("GetAccountAuthorizationDetails", Filter=["Role"], MaxItems=_PAGE)
                 for role in page["RoleDetailList"]
             }
             # The details have no maximum session duration and no description.
@@ -129,11 +134,9 @@ class Iam:
                 for role in page["Roles"]:
                     # A role that was created between the two lists is read by itself.
                     found[role["RoleName"]] = {**found[role["RoleName"]], **role} if role["RoleName"] in found else {}
-        except BootstrapError as error:
-            if error.exit_code == Exit.RIGHTS:
-                return None
-            raise
-        return found
+            return found
+
+        return self._optional(read, "each role is read by itself, which takes longer")
 
     def _role(self, spec: RoleSpec, listed: Mapping[str, Mapping[str, Any]] | None) -> Role | None:
         if listed is not None and spec.name not in listed:
@@ -167,29 +170,27 @@ class Iam:
     def _instance_profiles(self, role: str, listed: Mapping[str, Mapping[str, Any]] | None) -> tuple[str, ...]:
         """Return () also without the permission: AWS then does not delete the role, and says so."""
         found = (listed or {}).get(role)
-        try:
-            profiles = (
-                found["InstanceProfileList"]
-                if found
-                else [
+        profiles = (
+            found["InstanceProfileList"]
+            if found
+            else self._optional(
+                lambda: [
                     profile
                     for page in self._calls.pages("ListInstanceProfilesForRole", RoleName=role)
                     for profile in page["InstanceProfiles"]
-                ]
+                ],
+                "a role in an instance profile is found when AWS does not delete it",
             )
-        except BootstrapError as error:
-            if error.exit_code != Exit.RIGHTS:
-                raise
-            return ()
-        return tuple(profile["InstanceProfileName"] for profile in profiles)
+        )
+        return tuple(profile["InstanceProfileName"] for profile in profiles or ())
 
     def _trusting(self, arns: tuple[str, ...]) -> Mapping[str, tuple[str, ...]] | None:
-        try:
-            roles = [role for page in self._calls.pages("ListRoles") for role in page["Roles"]]
-        except BootstrapError as error:
-            if error.exit_code == Exit.RIGHTS:
-                return None
-            raise
+        roles = self._optional(
+            lambda: [role for page in self._calls.pages("ListRoles") for role in page["Roles"]],
+            "it is not known which roles trust the providers",
+        )
+        if roles is None:
+            return None
         named = {
             role["RoleName"]: _federated(
                 _parsed(document, role.get("AssumeRolePolicyDocument", {}), f"role {role['RoleName']}: trust policy")
@@ -197,6 +198,19 @@ class Iam:
             for role in roles
         }
         return {arn: tuple(name for name, found in named.items() if arn in found) for arn in arns}
+
+    def _optional(self, read: Callable[[], _Read], otherwise: str) -> _Read | None:
+        """Return the result of some calls; without their permissions None, after a note of what this means."""
+        try:
+            return read()
+        except BootstrapError as error:
+            if error.exit_code != Exit.RIGHTS or error.where not in OPERATIONS:
+                raise
+            line = f"no permission for {' and '.join(OPERATIONS[error.where].actions)}: {otherwise}"
+            if line not in self._noted:
+                self._noted.add(line)
+                self._note(line)
+            return None
 
 
 def _parsed(parse: Callable[[Any], _Parsed], content: object, where: str) -> _Parsed:

@@ -10,9 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sidecar.errors import InvalidValueError
-from sidecar.iam.names import POLICY_ARN, POLICY_NAME, ROLE_ARN, ROLE_NAME, ROLE_PATH
+from sidecar.iam.names import (
+    POLICY_ARN,
+    POLICY_NAME,
+    ROLE_ARN,
+    ROLE_NAME,
+    ROLE_PATH,
+)
 from sidecar.issuer.documents import check_issuer
-from sidecar.limits import IAM_PATH_MAX_CHARS
+from sidecar.limits import IAM_PATH_MAX_CHARS, POLICY_NAME_MAX_CHARS, ROLE_NAME_MAX_CHARS
 
 __all__ = (
     "CHAIN_PREFIX",
@@ -55,7 +61,17 @@ _URL_MAX: Final = 255
 _CLIENT_ID_MAX: Final = 255
 _SUBJECT_MAX: Final = 255  # OpenID Connect Core 1.0, section 2
 _SESSION_SECONDS: Final = (3_600, 43_200)
-_PARTITIONS: Final = ("aws", "aws-cn", "aws-us-gov")
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html, and data/partitions.json of botocore.
+_PARTITIONS: Final = (
+    "aws",
+    "aws-cn",
+    "aws-eusc",
+    "aws-iso",
+    "aws-iso-b",
+    "aws-iso-e",
+    "aws-iso-f",
+    "aws-us-gov",
+)
 _TAG_TEXT: Final = re.compile(r"[\w\s.:/=+\-@]*")
 _THUMBPRINT: Final = re.compile(r"[0-9a-f]{40}")
 # RFC 1123, as Kubernetes checks names: a label for a namespace, a subdomain for a ServiceAccount.
@@ -132,8 +148,7 @@ class Spec:
 
 def issuer_url(text: str) -> str:
     """Return an issuer's URL, or raise InvalidValueError, as the functions below do."""
-    if len(text) > _URL_MAX:
-        raise InvalidValueError("too long", f"use at most {_URL_MAX} characters: the limit of IAM for an issuer")
+    _check_length(text, _URL_MAX, "an issuer")
     # The URL parser drops line feeds, and such a line feed would start a new line of a script.
     if not re.fullmatch(r"[\x21-\x7e]*", text):
         what = "has white space or other characters that are not allowed in a URL"
@@ -143,6 +158,7 @@ def issuer_url(text: str) -> str:
 
 def role_name(text: str) -> str:
     """Return the name of a role."""
+    _check_length(text, ROLE_NAME_MAX_CHARS, "a role's name")
     return _matching(ROLE_NAME, text, "a role's name", "use 1 to 64 of A-Z a-z 0-9 _ + = , . @ -")
 
 
@@ -150,19 +166,20 @@ def role_or_arn(text: str) -> str:
     """Return the name of a role, or an ARN of one."""
     if ROLE_ARN.fullmatch(text):
         return text
+    _check_length(text.rpartition("/")[2], ROLE_NAME_MAX_CHARS, "a role's name")
     fix = "use the name of a role in this file, or arn:aws:iam::...:role/..."
     return _matching(ROLE_NAME, text, "a role's name or ARN", fix)
 
 
 def path(text: str) -> str:
     """Return the path of a role."""
-    if len(text) > IAM_PATH_MAX_CHARS:
-        raise InvalidValueError("too long", f"use at most {IAM_PATH_MAX_CHARS} characters: the limit of IAM for a path")
+    _check_length(text, IAM_PATH_MAX_CHARS, "a path")
     return _matching(ROLE_PATH, text, "a path", "begin and end it with a slash, as in /teams/payments/")
 
 
 def policy_arn(text: str) -> str:
     """Return the ARN of a managed policy."""
+    _check_length(text.rpartition("/")[2], POLICY_NAME_MAX_CHARS, "a policy's name")
     return _matching(POLICY_ARN, text, "a policy's ARN", "use an ARN as arn:aws:iam::aws:policy/ReadOnlyAccess")
 
 
@@ -170,6 +187,7 @@ def policy_name(text: str) -> str:
     """Return the name of an inline policy."""
     if text.startswith(CHAIN_PREFIX):
         raise InvalidValueError(f"begins with {CHAIN_PREFIX}, which is reserved for role chaining", "use another name")
+    _check_length(text, POLICY_NAME_MAX_CHARS, "a policy's name")
     return _matching(POLICY_NAME, text, "an inline policy's name", "use 1 to 128 of A-Z a-z 0-9 _ + = , . @ -")
 
 
@@ -247,7 +265,7 @@ def account_id(text: str) -> str:
 def partition(text: str) -> str:
     """Return the name of a partition."""
     if text not in _PARTITIONS:
-        raise InvalidValueError("not a supported partition", f"use {', '.join(_PARTITIONS)}")
+        raise InvalidValueError("not a partition", f"use {', '.join(_PARTITIONS)}")
     return text
 
 
@@ -257,6 +275,12 @@ def _subject(text: str) -> str:
     if "${" in text:
         raise InvalidValueError("has a policy variable, which IAM would replace", "write the subject without it")
     return text
+
+
+def _check_length(text: str, most: int, of: str) -> None:
+    if len(text) > most:
+        what = f"too long, {len(text)} characters"
+        raise InvalidValueError(what, f"use at most {most} characters: the limit of IAM for {of}")
 
 
 def _matching(pattern: re.Pattern[str], text: str, what: str, fix: str) -> str:

@@ -167,7 +167,8 @@ class Work:
         # Imported here: a script for another account needs no boto3.
         from sidecar.bootstrap.iam import Iam  # noqa: PLC0415
 
-        iam = Iam(self._given.region)
+        # The output of --emit is a script, so its notes are warnings.
+        iam = Iam(self._given.region, note=self._show.warning if self._given.emit else self._show.note)
         with self._show.busy("reading the account of the credentials"):
             account = iam.account()
         if not self._given.emit:

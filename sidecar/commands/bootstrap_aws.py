@@ -77,7 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[
         "--account-id", metavar="ID", help="account id for --emit; the script is then printed without AWS credentials"
     )
     behaviour.add_argument(
-        "--partition", metavar="NAME", help="partition of --account-id: aws, aws-cn or aws-us-gov (default: aws)"
+        "--partition", metavar="NAME", help="partition of --account-id, such as aws-cn (default: aws)"
     )
     flags.add_connect_to(behaviour)
     return commands

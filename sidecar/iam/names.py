@@ -8,7 +8,7 @@ quotes and dollar signs.
 import re
 from typing import Final
 
-from sidecar.limits import IAM_PATH_MAX_CHARS, SESSION_NAME_MAX_CHARS
+from sidecar.limits import IAM_PATH_MAX_CHARS, POLICY_NAME_MAX_CHARS, ROLE_NAME_MAX_CHARS, SESSION_NAME_MAX_CHARS
 
 __all__ = (
     "NAME_CHARACTERS",
@@ -30,8 +30,8 @@ PARTITION: Final = "aws[a-z0-9-]*"
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html; the list is botocore's data/partitions.json.
 """
 
-_ROLE_NAME: Final = f"[{NAME_CHARACTERS}]{{1,64}}"
-_POLICY_NAME: Final = f"[{NAME_CHARACTERS}]{{1,128}}"
+_ROLE_NAME: Final = f"[{NAME_CHARACTERS}]{{1,{ROLE_NAME_MAX_CHARS}}}"
+_POLICY_NAME: Final = f"[{NAME_CHARACTERS}]{{1,{POLICY_NAME_MAX_CHARS}}}"
 # The characters between the slashes at both ends of a path.
 _INSIDE: Final = f"{{1,{IAM_PATH_MAX_CHARS - 2}}}"
 _ROLE_PATH: Final = f"/(?:[!-~]{_INSIDE}/)?"

@@ -10,7 +10,17 @@ import pytest
 
 from examples.local.world import World
 from sidecar.bootstrap.state import OPERATIONS
-from tests.functional.bootstrapping import PROVIDER_ARN, READ_ONLY, ROLE, USUAL, bootstrap, good, iam_now, keys_that_may
+from tests.functional.bootstrapping import (
+    PROVIDER_ARN,
+    READ_ONLY,
+    ROLE,
+    USUAL,
+    bootstrap,
+    good,
+    iam_now,
+    keys_that_may,
+    stopped,
+)
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "bootstrap.md").read_text()
 _SET_UP, _CHECK, _DESTROY = (
@@ -78,3 +88,34 @@ def test_each_mode_works_with_its_documented_policy(fresh_world: World, usual: t
     shown = good(bootstrap(world, *usual, "--destroy", environment=destroy))
     assert "stays" not in shown
     assert set(iam_now(world)["roles"]) == {"Make", "Check", "Destroy"}
+
+
+def test_a_plan_without_the_optional_permissions_says_what_was_not_read_and_goes_on(
+    fresh_world: World, usual: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = fresh_world
+    needed = [statement for statement in _SET_UP if statement["Sid"] == "Read"]
+    plan = keys_that_may(world, _anywhere(needed), "Plan")
+    before = iam_now(world)
+    planned = good(bootstrap(world, *usual, "--plan", environment=plan))
+    assert [line.partition(": ")[::2] for line in planned.splitlines() if line.startswith("no permission")] == [
+        (
+            "no permission for iam:GetAccountSummary",
+            "the quotas of the account are not known; the changes are compared with IAM's defaults",
+        ),
+        (
+            "no permission for iam:ListOpenIDConnectProviders",
+            "the OIDC providers of the account are not counted",
+        ),
+    ]
+    assert planned.endswith("planned: 4 changes; nothing was changed\n")
+    monkeypatch.setattr("sidecar.bootstrap.iam._MANY_ROLES", 0)
+    planned = good(bootstrap(world, *usual, "--plan", environment=plan))
+    assert "no permission for iam:GetAccountAuthorizationDetails: each role is read by itself" in planned
+    assert iam_now(world) == before
+
+
+def test_a_plan_without_a_needed_permission_stops_and_names_it(fresh_world: World) -> None:
+    rights = [{"Effect": "Allow", "Action": "iam:GetOpenIDConnectProvider", "Resource": "*"}]
+    done = bootstrap(fresh_world, *USUAL, "--plan", environment=keys_that_may(fresh_world, rights, "Plan"))
+    assert "iam:GetRole;" in stopped(done, 6)

@@ -118,8 +118,9 @@ def session(keys: AccessKey) -> boto3.Session:
 
 
 @contextlib.contextmanager
-def aws_error(code: str) -> Iterator[None]:
-    """Expect boto3 to raise a ClientError with this code."""
+def aws_error(code: str, says: str = "") -> Iterator[None]:
+    """Expect boto3 to raise a ClientError with this code, and with this text in its message."""
     with pytest.raises(ClientError) as caught:
         yield
     assert caught.value.response["Error"]["Code"] == code, caught.value
+    assert says in caught.value.response["Error"]["Message"]

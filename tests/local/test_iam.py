@@ -1,8 +1,10 @@
 """The limits of OIDC providers in IAM, and the propagation of IAM changes to STS."""
 
+import json
+
 import pytest
 
-from examples.local.world import World
+from examples.local.world import World, trust_policy
 from tests.local.calls import aws_error, get_parameter, issued, web_identity
 
 _ARN = "arn:aws:iam::123456789012:oidc-provider/issuer.test"
@@ -140,3 +142,20 @@ def test_set_up_trust_is_idempotent(fresh_world: World) -> None:
     assert provider["ThumbprintList"] == [fresh_world.issuer.thumbprints[-1]]
     attached = iam.list_attached_role_policies(RoleName="KubernetesParameterStoreRole")
     assert len(attached["AttachedPolicies"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "limit"),
+    [
+        ("a" * 65, "/", "at 'roleName' failed to satisfy constraint: Member must have length less than or equal to 64"),
+        ("a/b", "/", "at 'roleName' failed to satisfy constraint: Member must satisfy regular expression pattern"),
+        ("a", "/" + "a" * 511 + "/", "at 'path' failed to satisfy constraint: Member must have length less than or"),
+        ("a", "/a", "at 'path' failed to satisfy constraint: Member must satisfy regular expression pattern"),
+    ],
+)
+def test_a_name_or_a_path_over_the_limits_of_iam_is_rejected(
+    fresh_world: World, name: str, path: str, limit: str
+) -> None:
+    document = json.dumps(trust_policy(_ARN, audience="a", subject="s"))
+    with aws_error("ValidationError", limit):
+        fresh_world.admin_client("iam").create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=document)

@@ -25,7 +25,7 @@ _BAD: list[tuple[Callable[[str], object], list[str]]] = [
     (spec.tag_value, ["a" * 257, "a&b", "a;"]),
     (spec.thumbprint, ["", "a" * 39, "a" * 41, "g" * 40]),
     (spec.account_id, ["", "1" * 11, "1" * 13, "a" * 12]),
-    (spec.partition, ["", "AWS", "aws-iso"]),
+    (spec.partition, ["", "AWS", "aws-gov", "aws-iso-x"]),
 ]  # fmt: skip
 _GOOD: list[tuple[Callable[[str], object], list[str]]] = [
     (
@@ -43,7 +43,10 @@ _GOOD: list[tuple[Callable[[str], object], list[str]]] = [
     (spec.tag_key, ["team", "kubernetes.io/cluster", "a" * 128]),
     (spec.tag_value, ["", "a b:c/d=e+f-g@h_i.1"]),
     (spec.account_id, ["123456789012"]),
-    (spec.partition, ["aws", "aws-cn", "aws-us-gov"]),
+    (
+        spec.partition,
+        ["aws", "aws-cn", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-us-gov"],
+    ),
 ]
 
 
@@ -57,6 +60,25 @@ def test_values_that_iam_does_not_accept_are_rejected_with_a_fix(check: Callable
 @pytest.mark.parametrize(("check", "text"), [(check, text) for check, texts in _GOOD for text in texts])
 def test_values_that_iam_accepts_are_not_changed(check: Callable[[str], object], text: str) -> None:
     assert check(text) == text
+
+
+@pytest.mark.parametrize(
+    ("check", "text", "most"),
+    [
+        (spec.role_name, "a" * 65, "64 characters: the limit of IAM for a role's name"),
+        (spec.role_or_arn, "arn:aws:iam::123456789012:role/p/" + "a" * 65, "64 characters: the limit of IAM for a"),
+        (spec.policy_name, "a" * 129, "128 characters: the limit of IAM for a policy's name"),
+        (spec.policy_arn, "arn:aws:iam::aws:policy/p/" + "a" * 129, "128 characters: the limit of IAM for a policy's"),
+        (spec.path, "/" + "a" * 511 + "/", "512 characters: the limit of IAM for a path"),
+        (spec.issuer_url, "https://a.test/" + "x" * 241, "255 characters: the limit of IAM for an issuer"),
+    ],
+)
+def test_a_name_that_is_too_long_is_rejected_with_its_length_and_the_limit(
+    check: Callable[[str], object], text: str, most: str
+) -> None:
+    length = len(text.rpartition("/")[2]) if text.startswith("arn:") else len(text)
+    with pytest.raises(ValueError, match=f"^too long, {length} characters; use at most {most}"):
+        check(text)
 
 
 @pytest.mark.parametrize("seconds", [0, 3_599, 43_201])
