@@ -200,7 +200,9 @@ class Retry(StrEnum):
     """The schedule of ``credentials.backoff`` after a failure."""
 
     TRANSIENT = "transient"
-    """Can pass by itself: exponential, full jitter, at most a minute."""
+    """Can pass by itself: exponential, full jitter, at most a minute, or some seconds while nothing is held."""
+    THROTTLED = "throttled"
+    """Other pods use the same quota: exponential, full jitter, at most a minute, also while nothing is held."""
     PROPAGATION = "propagation"
     """Denied, but a change in IAM takes effect after some seconds: short waits until the first credentials."""
     PERMANENT = "permanent"

@@ -55,10 +55,18 @@ TRANSIENT_FIRST_SECONDS: Final = 1.0
 TRANSIENT_CAP_SECONDS: Final = 60.0
 # Full jitter can draw nearly 0: this minimum keeps a fast failure from a busy loop.
 TRANSIENT_MIN_SECONDS: Final = 0.2
+# If AWS is back while the credentials can be served for t seconds more, the next attempt starts within a quarter of t,
+# or when the one that is running has failed.
+WAIT_SHARE_OF_TIME_LEFT: Final = 0.25
+# The application has no credentials, and each second of this wait is an outage of it. Not for throttling: all pods of
+# an account share its quota, and many that hold nothing would use it up for those that do (docs/scale.md).
+NOTHING_HELD_CAP_SECONDS: Final = 8.0
 # A new provider, role or policy in IAM takes seconds to reach STS.
 PROPAGATION_STEPS_SECONDS: Final = (2.0, 4.0, 8.0, 15.0, 30.0)
 PERMANENT_FIRST_SECONDS: Final = 60.0
 PERMANENT_CAP_SECONDS: Final = 300.0
+# A person repairs these, and a few seconds change little: however little time is left, it stays with few calls.
+PERMANENT_MIN_SECONDS: Final = 15.0
 # 2**6 times the first wait is past each cap; larger exponents would only overflow.
 DOUBLINGS_MAX: Final = 6
 

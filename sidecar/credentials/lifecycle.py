@@ -8,7 +8,9 @@ Its laws:
 2. At most one exchange is running: there is no START while one is.
 3. A new exchange input never waits for a backoff to end.
 4. Credentials replace others of the same settings only if they do not expire earlier.
-5. An event that the table does not list for a phase raises: the caller has a bug.
+5. If the clocks are not stepped, the next attempt after a failure starts before the credentials are withdrawn: of a
+   transient failure if they can be served for a second more, of another one if for ``PERMANENT_MIN_SECONDS``.
+6. An event that the table does not list for a phase raises: the caller has a bug.
 
 All code that changes a state is in this file, and nothing here reads a clock, draws a random number by itself, or
 does I/O: time and randomness are arguments. ``docs/design/lifecycle.md`` is generated from the table.
@@ -34,7 +36,7 @@ from sidecar.credentials.states import (
     Succeeded,
     Tick,
 )
-from sidecar.credentials.timing import hold, quiet_seconds, refresh_at_remaining
+from sidecar.credentials.timing import hold, quiet_seconds, refresh_at_remaining, seconds_left
 from sidecar.errors import Failure, Outcome, Retry
 from sidecar.limits import ROTATION_SPREAD_SECONDS, TICK_MAX_SECONDS, TIMER_FLOOR_SECONDS
 from sidecar.model import ExchangeInput, Held
@@ -139,7 +141,8 @@ def _fail(state: ProfileState, failure: Failure, now: Instant, draw: Draw) -> Tr
     state = replace(state, failures=failures, failure=failure)
     if state.input_pending:
         return _start(state, Phase.ACQUIRING if state.held is None else Phase.REFRESHING, *actions)
-    wait = delay(failure.retry, failures, ever_held=state.ever_held, draw=draw)
+    left = seconds_left(state.held, now)
+    wait = delay(failure.retry, failures, ever_held=state.ever_held, seconds_left=left, draw=draw)
     phase = Phase.RETRYING if state.held is None else Phase.STALE
     return replace(state, phase=phase, attempt_mono=now.mono + wait), actions
 

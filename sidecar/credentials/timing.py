@@ -1,5 +1,6 @@
 """When credentials are refreshed, and from when they must not be served. Pure."""
 
+from sidecar.clock import Instant
 from sidecar.credentials.backoff import Draw
 from sidecar.limits import (
     REFRESH_FLOOR_SECONDS,
@@ -10,7 +11,7 @@ from sidecar.limits import (
 )
 from sidecar.model import AssumeRoleResult, Held
 
-__all__ = ("hold", "quiet_seconds", "refresh_at_remaining")
+__all__ = ("hold", "quiet_seconds", "refresh_at_remaining", "seconds_left")
 
 
 def hold(result: AssumeRoleResult) -> Held:
@@ -20,6 +21,11 @@ def hold(result: AssumeRoleResult) -> Held:
         stop_at=result.credentials.expires_at - STOP_SERVING_SECONDS,
         stop_mono=result.requested_mono + result.lifetime_seconds - STOP_SERVING_SECONDS,
     )
+
+
+def seconds_left(held: Held | None, now: Instant) -> float:
+    """Return for how many seconds credentials can still be served, by the stricter of the two clocks; 0 for None."""
+    return 0.0 if held is None else max(0.0, held.remaining(now) - STOP_SERVING_SECONDS)
 
 
 def refresh_at_remaining(lifetime_seconds: float, draw: Draw) -> float:

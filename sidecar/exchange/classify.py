@@ -220,7 +220,7 @@ _RULES: Final = (
             "",
             StsErrorKind.THROTTLED,
             Outcome.THROTTLED,
-            Retry.TRANSIENT,
+            Retry.THROTTLED,
             _THROTTLED_HINT,
         )
         for code in ("Throttling", "RequestLimitExceeded", "TooManyRequests", "SlowDown")
@@ -270,7 +270,7 @@ def _classify(code: str, message: str, status: int) -> Failure:
         if rule.code == known and rule.fragment.lower() in message.lower():
             return Failure(rule.outcome, rule.retry, rule.hint, rule.code, status, rule.kind)
     if status == _TOO_MANY_REQUESTS:
-        return Failure(Outcome.THROTTLED, Retry.TRANSIENT, _THROTTLED_HINT, "", status)
+        return Failure(Outcome.THROTTLED, Retry.THROTTLED, _THROTTLED_HINT, "", status)
     if status >= _SERVER_ERROR:
         return Failure(Outcome.SERVER_ERROR, Retry.TRANSIENT, _SERVER_HINT, "", status)
     if _CODE.fullmatch(code):

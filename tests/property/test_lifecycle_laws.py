@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings, strategies as st
 
+from sidecar.clock import Instant
 from sidecar.credentials.backoff import Draw
 from sidecar.credentials.lifecycle import TABLE, seconds_until_due, step
 from sidecar.credentials.states import (
@@ -69,6 +70,17 @@ def event_of(kind: str, state: ProfileState, number: int, lifetime: float, retry
     return events.get(kind, Tick())
 
 
+def assert_wait_is_short_enough(before: ProfileState, state: ProfileState, now: Instant) -> None:
+    """After a failure the wait is limited by the time left to serve."""
+    if state.failure is None or state.failures == before.failures or state.phase in EXCHANGING:
+        return
+    left = min(state.held.stop_mono - now.mono, state.held.stop_at - now.wall) if state.held else 0.0
+    longest = {Retry.TRANSIENT: 8.0, Retry.THROTTLED: 60.0}.get(state.failure.retry, 300.0)
+    if left > 0:
+        longest = max(left / 4, 1.0 if state.failure.retry in {Retry.TRANSIENT, Retry.THROTTLED} else 15.0)
+    assert 0.2 - 1e-6 <= state.attempt_mono - now.mono <= longest + 1e-6
+
+
 @settings(max_examples=800, deadline=None)
 @given(EVENTS)
 def laws_hold(events: list[tuple[str, float, float, float, Retry, float]]) -> None:
@@ -111,6 +123,7 @@ def laws_hold(events: list[tuple[str, float, float, float, Retry, float]]) -> No
             assert Action.START in actions or before.phase in EXCHANGING, (
                 "neither a backoff nor previous credentials delay it"
             )
+        assert_wait_is_short_enough(before, state, now)
         assert 0 <= seconds_until_due(state, now) <= 15
         if isinstance(event, Tick):
             assert seconds_until_due(state, now) > 0, "no busy loop"

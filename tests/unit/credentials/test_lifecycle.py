@@ -81,6 +81,31 @@ def test_delays_grow_with_each_failure_and_start_again_after_a_success() -> None
     assert driver.state.failures == 0
 
 
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_after_an_outage_a_refresh_starts_while_the_credentials_can_still_be_served(draw: float) -> None:
+    driver = refreshing()
+    driver.draw = draw
+    assert driver.state.held is not None
+    back = driver.state.held.stop_mono - 55
+    while driver.clock.mono < back:
+        driver.fail()
+        while START not in driver.tick(seconds_until_due(driver.state, driver.clock.now())):
+            pass
+    assert driver.state.held.stop_mono - driver.clock.mono > 55 - 55 / 4
+    driver.fail()
+    assert driver.tick(55 / 4) == (START,), "after one more failure"
+
+
+@pytest.mark.parametrize("draw", [0.5, 0.999])
+def test_after_a_long_outage_a_daemon_that_holds_nothing_has_credentials_within_8_seconds(draw: float) -> None:
+    driver = StateDriver(draw=draw)
+    driver.token()
+    for _ in range(300):
+        driver.fail()
+        assert driver.tick(8) == (START,)
+    assert driver.succeed() == (PUBLISH,)
+
+
 def test_denials_are_retried_quickly_only_before_the_first_credentials() -> None:
     driver = StateDriver()
     driver.token()

@@ -1,7 +1,7 @@
 import pytest
 
 from sidecar.clock import Instant
-from sidecar.credentials.timing import hold, quiet_seconds, refresh_at_remaining
+from sidecar.credentials.timing import hold, quiet_seconds, refresh_at_remaining, seconds_left
 from tests.helpers.values import assume_role_result
 
 
@@ -35,6 +35,15 @@ def test_the_remaining_lifetime_is_the_shorter_one_of_the_two_clocks() -> None:
     held = hold(assume_role_result(lifetime=3_600.0, wall=1_000.0, mono=50.0))
     assert held.remaining(Instant(wall=1_100.0, mono=60.0)) == 3_500
     assert held.remaining(Instant(wall=900.0, mono=60.0)) == 3_590
+
+
+@pytest.mark.rule("SDK 23")
+def test_the_time_left_to_serve_ends_when_serving_stops_by_the_earlier_of_the_two_clocks() -> None:
+    held = hold(assume_role_result(lifetime=3_600.0, wall=1_000.0, mono=50.0))
+    assert seconds_left(held, Instant(wall=1_100.0, mono=60.0)) == 3_470
+    assert seconds_left(held, Instant(wall=900.0, mono=3_600.0)) == 20
+    assert seconds_left(held, Instant(wall=9_000.0, mono=60.0)) == 0
+    assert seconds_left(None, Instant(wall=0.0, mono=0.0)) == 0
 
 
 @pytest.mark.parametrize(("lifetime", "quiet"), [(43_200, 60), (3_600, 60), (900, 15)])

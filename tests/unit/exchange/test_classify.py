@@ -55,7 +55,7 @@ CASES = [
             ("RegionDisabledException", "", 403),
             ("OptInRequired", "", 403),
         ],
-        (Outcome.THROTTLED, Retry.TRANSIENT): [
+        (Outcome.THROTTLED, Retry.THROTTLED): [
             ("Throttling", "Rate exceeded", 400),
             ("ThrottlingException", "", 400),
             ("RequestLimitExceeded", "", 503),
