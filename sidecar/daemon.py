@@ -131,6 +131,7 @@ class Daemon:
             self._clock,
             self._settings.endpoint_port,
             status=lambda name: self._refresher.state(name).failure,
+            rejected=self._reporter.request_rejected,
         )
         admin = AdminServer(
             live=lambda: (True, "alive"),

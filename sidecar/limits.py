@@ -144,6 +144,8 @@ DRAIN_SECONDS: Final = 0.25
 # --- log and metrics ---
 # A few hundred kilobytes: hours of normal operation, and a limit on memory while the reader of the pipe has stalled.
 LOG_LINES_MAX: Final = 1_000
+# Any process of the pod can cause some events, in a loop: each cause gets one line in this time, with their number.
+REPEATED_LOG_SECONDS: Final = 300.0
 # One exchange is a process start and an HTTPS call; the process is killed after 10 s, and after 60 s during its start.
 EXCHANGE_BUCKETS_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 # A refresh is due 20 minutes before expiration, 5 minutes before the first client refreshes.

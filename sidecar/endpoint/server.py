@@ -22,10 +22,13 @@ from sidecar.http1.response import EncodedResponse, Pending, encode_response, er
 from sidecar.limits import DRAIN_SECONDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, FIRST_CREDENTIALS_WAIT_SECONDS
 from sidecar.model import Held, Profile
 
-__all__ = ("EXPIRED", "NO_CREDENTIALS", "OK", "REQUEST_LABELS", "CredentialServer", "LastFailure")
+__all__ = ("EXPIRED", "NO_CREDENTIALS", "OK", "REQUEST_LABELS", "CredentialServer", "LastFailure", "OnRejection")
 
 LastFailure = Callable[[str], Failure | None]
 """Returns the last failure of a profile, or None; must not raise."""
+
+OnRejection = Callable[[int, str, str], None]
+"""Called with status, reason and fix of each rejected request; must not raise."""
 
 OK: Final = (200, "none")
 NO_CREDENTIALS: Final = (503, "no_credentials")
@@ -63,6 +66,7 @@ class CredentialServer:
         clock: read for each request.
         port: on 127.0.0.1; this server cannot listen on another address. 0 for a free port.
         status: the last failure of a profile, for the message of a 503.
+        rejected: receives each rejection of a request, but nothing of the request.
         limits: of the connections; by default their number depends on the process's limit of open files.
         first_set_seconds: how long a request waits for the first credentials of a profile.
 
@@ -70,7 +74,7 @@ class CredentialServer:
         ValueError: a profile is not in the store, or a token is empty.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs in tests is passed by keyword
         self,
         store: Store,
         auth_tokens: Mapping[str, bytes | str],
@@ -78,6 +82,7 @@ class CredentialServer:
         port: int = ENDPOINT_PORT,
         *,
         status: LastFailure | None = None,
+        rejected: OnRejection | None = None,
         limits: Limits | None = None,
         first_set_seconds: float = FIRST_CREDENTIALS_WAIT_SECONDS,
     ) -> None:
@@ -85,6 +90,7 @@ class CredentialServer:
         self._now = clock.now
         self._port = port
         self._status = status
+        self._rejected = rejected
         self._first_set_seconds = first_set_seconds
         self._listener = Listener(self._handle, limits or Limits(connections=shares().endpoint), self._count_fault)
         self._rejections = {rejection: _rejection_answer(rejection) for rejection in REJECTIONS}
@@ -170,7 +176,7 @@ class CredentialServer:
     def _handle(self, request: Request) -> EncodedResponse | Pending:
         decision = self._check(request.method, request.target, request.headers)
         if isinstance(decision, Rejection):
-            self.requests[decision.status, decision.reason] += 1
+            self._reject(decision.status, decision.reason, decision.message)
             return self._rejections[decision]
         served = self._served[decision.profile]
         answer = served.answer
@@ -234,7 +240,12 @@ class CredentialServer:
         return error(503, label[1], f"{text}; last exchange: {failure.outcome}; {failure.hint}")
 
     def _count_fault(self, fault: Fault) -> None:
-        self.requests[fault.status, fault] += 1
+        self._reject(fault.status, fault, fault.text)
+
+    def _reject(self, status: int, reason: str, fix: str) -> None:
+        self.requests[status, reason] += 1
+        if self._rejected is not None:
+            self._rejected(status, reason, fix)
 
 
 def _rejection_answer(rejection: Rejection) -> EncodedResponse:

@@ -43,6 +43,7 @@ class LogEvent(StrEnum):
     CREDENTIALS_REFRESHED = "credentials_refreshed"
     CREDENTIALS_WITHDRAWN = "credentials_withdrawn"
     PREVIOUS_SETTINGS_SERVED = "previous_settings_served"
+    REQUEST_REJECTED = "request_rejected"
     LINES_DROPPED = "lines_dropped"
     CALLBACK_FAILED = "callback_failed"
     CRASHED = "crashed"
@@ -51,8 +52,8 @@ class LogEvent(StrEnum):
 FIELDS: Final = frozenset({
     "added", "admin_port", "audience", "aws_code", "aws_error", "aws_request_id", "changed", "endpoint_port",
     "error_type", "expires_at", "fix", "http_status", "issuer", "key_id", "lines", "next_attempt_seconds", "outcome",
-    "previous_settings", "profile", "profiles", "reason", "remaining_seconds", "removed", "role_arn", "seconds",
-    "signal", "subject", "task", "version", "warning", "where",
+    "previous_settings", "profile", "profiles", "reason", "remaining_seconds", "removed", "requests", "role_arn",
+    "seconds", "signal", "subject", "task", "version", "warning", "where",
 })  # fmt: skip
 """All fields that a line may have, apart from ``ts``, ``level`` and ``event``."""
 

@@ -10,10 +10,11 @@ from sidecar.clock import Clock, Instant
 from sidecar.credentials.interfaces import Withdrawal
 from sidecar.credentials.states import ProfileState
 from sidecar.errors import DENIALS, Failure, Outcome, SettingsError, StartError, TokenError
-from sidecar.limits import DURATION_DEFAULT_SECONDS
+from sidecar.limits import DURATION_DEFAULT_SECONDS, REPEATED_LOG_SECONDS
 from sidecar.model import AssumeRoleResult, Profile, Token
 from sidecar.telemetry.log import LogEvent, Logger
 from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.repeats import Repeats
 
 __all__ = ("EventReporter",)
 
@@ -45,6 +46,7 @@ class EventReporter:
         self._warned: set[str] = set()
         self._state_reported = False
         self._unwritten: set[str] = set()
+        self._rejections = Repeats(REPEATED_LOG_SECONDS)
 
     def token_seen(self, token: Token) -> None:
         """A new token was read."""
@@ -223,6 +225,16 @@ class EventReporter:
                 reason=reason,
                 fix="mount a memory volume of 1 MiB at <runtime-dir>/profiles/<profile>; the endpoint is not affected",
             )
+
+    def request_rejected(self, status: int, reason: str, fix: str) -> None:
+        """The endpoint rejected a request; a line for each reason, at most one in five minutes.
+
+        Some SDKs show neither the status nor the message of the answer. An application that sends requests in a loop
+        must not fill the log.
+        """
+        requests = self._rejections.count(reason, self._clock.now().mono)
+        if requests:
+            self._log.warning(LogEvent.REQUEST_REJECTED, http_status=status, reason=reason, requests=requests, fix=fix)
 
     def loaded(self, profile: str, result: AssumeRoleResult, now: Instant) -> None:
         """Credentials from before a restart are served again."""

@@ -102,6 +102,9 @@ def test_no_secret_is_in_logs_metrics_errors_or_the_process_list(
     served, auth_token, tokens = sidecar.get().json(), sidecar.auth_token, [kubelet.path.read_text()]
     seen = [sidecar.get(token=token).body for token in (None, "x" * 43, auth_token + "x")]
     seen += [sidecar.get("/elsewhere").body, sidecar.get(Origin="null").body]
+    for reason in ("authorization_missing", "authorization_wrong", "path", "origin"):
+        sidecar.wait_for("request_rejected", reason=reason)
+    assert sidecar.count("request_rejected") == 4, "two requests with a wrong token are one line"
     fresh_world.aws.faults.set(FaultKind.THROTTLE)
     refresh(sidecar)
     sidecar.wait_for("exchange_failed")

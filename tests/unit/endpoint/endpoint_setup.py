@@ -22,12 +22,14 @@ class EndpointSetup:
     def __init__(self, status: LastFailure | None, first_set_seconds: float) -> None:
         self.clock = FakeClock()
         self.store = Store(["reader", "writer"])
+        self.rejected: list[tuple[int, str, str]] = []
         self.server = CredentialServer(
             self.store,
             {"reader": READER, "writer": WRITER.encode()},
             self.clock,
             0,
             status=status,
+            rejected=lambda *rejection: self.rejected.append(rejection),
             first_set_seconds=first_set_seconds,
         )
 

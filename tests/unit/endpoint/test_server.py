@@ -50,6 +50,20 @@ def test_each_request_of_a_connection_is_checked_separately() -> None:
     run(main())
 
 
+def test_each_rejected_request_is_reported_with_the_fix_of_its_answer() -> None:
+    async def main() -> None:
+        async with site() as (here, client):
+            here.store.publish("reader", here.hold())
+            asked = (AS_READER, request("/v1/credentials/reader", "Authorization: guessed"), b"not a request\r\n\r\n")
+            replies = [json.loads((await client.ask(one)).body) for one in asked][1:]
+            reported = [(reason, fix) for _, reason, fix in here.rejected]
+            assert reported == [(reply["code"], reply["message"]) for reply in replies]
+            assert [reason for reason, _ in reported] == ["authorization_wrong", "malformed"]
+            assert [status for status, _, _ in here.rejected] == [403, 400]
+
+    run(main())
+
+
 @pytest.mark.rule("SDK 18")
 def test_new_credentials_are_served_at_once_and_complete() -> None:
     async def main() -> None:

@@ -57,6 +57,9 @@ CALLS: dict[str, list[Callable[[EventReporter], None]]] = {
         lambda reporter: reporter.credentials_file("default", "No space left on device"),
         lambda reporter: reporter.credentials_file("default", ""),
     ],
+    "request_rejected": [
+        lambda reporter: reporter.request_rejected(403, "authorization_wrong", "mount the volume of the profile"),
+    ],
     "loaded": [lambda reporter: reporter.loaded("default", assume_role_result(), NOW)],
 }
 

@@ -10,6 +10,7 @@ from sidecar.credentials.states import Phase, ProfileState
 from sidecar.credentials.timing import hold
 from sidecar.errors import Failure, Outcome, Retry, TokenError, TokenProblem
 from sidecar.exchange.classify import classify
+from sidecar.limits import REPEATED_LOG_SECONDS
 from sidecar.telemetry.log import make_logger
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.reporter import EventReporter
@@ -199,6 +200,20 @@ def test_a_failed_write_is_logged_once_and_counted_each_time(harness: ReporterHa
     assert lines[0]["fix"]
     assert b'credentials_file_errors_total{profile="default"} 3.0' in harness.metrics.text()
     assert b"removed by" not in harness.metrics.text()
+
+
+def test_rejected_requests_log_one_line_for_each_reason_in_five_minutes(harness: ReporterHarness) -> None:
+    for reason in ("authorization_wrong", "authorization_wrong", "host", "authorization_wrong"):
+        harness.reporter.request_rejected(403, reason, f"the fix of {reason}")
+    harness.clock.advance(REPEATED_LOG_SECONDS)
+    harness.reporter.request_rejected(403, "authorization_wrong", "the fix")
+    lines = [(line["event"], line["level"], line["reason"], line["requests"]) for line in harness.lines()]
+    assert lines == [
+        ("request_rejected", "warning", "authorization_wrong", 1),
+        ("request_rejected", "warning", "host", 1),
+        ("request_rejected", "warning", "authorization_wrong", 3),
+    ]
+    assert harness.lines()[0]["fix"] == "the fix of authorization_wrong"
 
 
 @pytest.mark.mutant("the token is logged")
