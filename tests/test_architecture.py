@@ -205,6 +205,7 @@ ELSEWHERE = {
     "sidecar.http1.poller": "tests/unit/http1/test_transport.py",
     "sidecar.https.proxy": "tests/unit/issuer/test_reader_proxy.py",
     "sidecar.issuer.site": "tests/unit/commands/test_publish_issuer.py",
+    "sidecar.iam.statements": "tests/unit/iam/test_trust.py",
     "sidecar.limits": "tests/unit/test_sts_limits.py",
     "sidecar.settings.options": "tests/unit/settings/test_resolve.py",
     "sidecar.settings.read": "tests/unit/settings/test_profiles.py",

@@ -9,15 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sidecar.iam.policies import covers, items, matches_all, same
-from sidecar.iam.trust import (
-    allows,
-    condition_prefix,
-    denies,
-    for_roles,
-    for_tokens,
-    further_conditions,
-    trust_policy,
-)
+from sidecar.iam.statements import condition_prefix
+from sidecar.iam.trust import allows, denies, for_roles, for_tokens, further_conditions, trust_policy
 
 __all__ = ("Policy", "beyond", "conditional_access", "explicit_denials", "merged_trust")
 

@@ -29,11 +29,13 @@ class IamFacts:
         account: the account of the credentials that read IAM.
         providers: all OIDC providers of the account.
         role: the role, or None if it does not exist, or if it is in another account.
+        similar_role: the ARN of the role with the same name, and another path or letter case; "" for none.
     """
 
     account: str
     providers: tuple[Provider, ...]
     role: Role | None
+    similar_role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,9 @@ class AwsView:
             parse_provider(arn, iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)) for arn in arns
         )
         role = _role(iam, profile.role_arn) if account == account_of(profile.role_arn) else None
+        # For STS a role with the same name and another path is another role.
+        if role is not None and role.arn != profile.role_arn:
+            return IamFacts(account, providers, None, role.arn)
         return IamFacts(account, providers, role)
 
 
@@ -170,6 +175,4 @@ def _role(iam: Any, arn: str) -> Role | None:  # noqa: ANN401 - as above
         response = iam.get_role(RoleName=arn.rpartition("/")[2])
     except iam.exceptions.NoSuchEntityException:
         return None
-    role = parse_role(response["Role"])
-    # For STS a role with the same name and another path is another role.
-    return role if role.arn == arn else None
+    return parse_role(response["Role"])

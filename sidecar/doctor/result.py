@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from sidecar.exits import Exit
+from sidecar.iam.statements import Comparison
 
 __all__ = (
     "Cause",
@@ -66,10 +67,12 @@ class Finding:
     Attributes:
         cause: the cause.
         facts: the values for the braces in the texts of the cause.
+        compared: what was compared in IAM; () if the evidence of the check has all of it.
     """
 
     cause: Cause
     facts: Mapping[str, str] = field(default_factory=dict)
+    compared: tuple[Comparison, ...] = ()
 
     def text(self, template: str) -> str:
         """Return one text of the cause with the facts filled in; an unknown fact becomes ``<name>``."""
@@ -95,8 +98,8 @@ class CheckResult:
         status: the status of the check.
         evidence: what the check observed, one line, without secrets.
         findings: the causes, if the status is BROKEN or ADVICE; else empty.
-        exact: whether every finding is true; else one of them is true, the most likely first, and the doctor cannot
-            tell which.
+        exact: whether every finding is true, by what was compared; else the findings are possible causes, the most
+            likely first, and the doctor cannot tell which is true.
     """
 
     status: CheckStatus
@@ -150,5 +153,8 @@ def broken(evidence: str, *findings: Finding) -> CheckResult:
 
 
 def suspected(evidence: str, *findings: Finding) -> CheckResult:
-    """Return the result of a check that found a fault with one of these causes, the most likely first."""
-    return CheckResult(CheckStatus.BROKEN, evidence, findings, exact=len(findings) == 1)
+    """Return the result of a check that found a fault with possible causes, the most likely first.
+
+    One possible cause is not exact: that no other is known proves nothing.
+    """
+    return CheckResult(CheckStatus.BROKEN, evidence, findings, exact=False)

@@ -6,12 +6,15 @@ from typing import Final, Never, TextIO
 
 from sidecar.doctor.result import Cause, Check, CheckResult, CheckStatus, Finding
 from sidecar.exits import Exit
+from sidecar.iam.statements import Comparison
 
 __all__ = ("Report", "as_json", "as_text", "exit_code")
 
 # The report is only written, and runs no check again, so the type of their argument does not matter.
 Report = Sequence[tuple[Check[Never], CheckResult]]
 
+_SHOWN: Final = 10
+"""The values that a line shows of each side of a comparison; JSON has all of them."""
 _STYLES: Final = {
     CheckStatus.GOOD: "green",
     CheckStatus.ADVICE: "yellow",
@@ -62,10 +65,24 @@ def as_json(report: Report, proofs: Collection[str] | None = None) -> str:
     return json.dumps({"checks": checks, "exit_code": exit_code(report, proofs)}, indent=2) + "\n"
 
 
-def _as_fields(finding: Finding) -> dict[str, str]:
+def _as_fields(finding: Finding) -> dict[str, object]:
     cause = finding.cause
     what, fix = finding.text(cause.what), finding.text(cause.fix)
-    return {"name": cause.name, "what": what, "fix": fix, "to_confirm": finding.command()}
+    compared = [comparison._asdict() for comparison in finding.compared]
+    return {"name": cause.name, "what": what, "compared": compared, "fix": fix, "to_confirm": finding.command()}
+
+
+def _as_line(comparison: Comparison) -> str:
+    operator = f"{comparison.operator} " if comparison.operator else ""
+    wanted, found = _listed(comparison.wanted), _listed(comparison.found)
+    return f"{comparison.where}: {operator}{comparison.key}: wanted {wanted}, found {found}"
+
+
+def _listed(values: Sequence[str]) -> str:
+    # A policy can contain any character: what a terminal would obey is escaped, and an end in white space is visible.
+    shown = [json.dumps(value) for value in values[:_SHOWN]]
+    more = [f"{len(values) - _SHOWN} more"] if len(values) > _SHOWN else []
+    return " or ".join(shown + more) or "nothing"
 
 
 def as_text(report: Report, out: TextIO, proofs: Collection[str] | None = None) -> None:
@@ -95,7 +112,7 @@ def _lines(report: Report, proofs: Collection[str] | None) -> Iterator[tuple[Che
     for check, result in report:
         yield result.status, f"{result.status:<8}{check.title:<{width}}  {result.evidence}"
         if result.findings and not result.exact:
-            yield None, f"{'':8}one of these causes, the most likely first; AWS returns the same error for all:"
+            yield None, f"{'':8}possible causes, the most likely first; what was observed is the same for all:"
         for finding in result.findings:
             cause = finding.cause
             if cause in printed and result.exact:
@@ -103,6 +120,8 @@ def _lines(report: Report, proofs: Collection[str] | None) -> Iterator[tuple[Che
                 continue
             printed.add(cause)
             yield None, f"{'':8}- {cause.name}: {finding.text(cause.what)}"
+            for comparison in finding.compared:
+                yield None, f"{'':8}  compared: {_as_line(comparison)}"
             yield None, f"{'':8}  fix: {finding.text(cause.fix)}"
             if cause.to_confirm and not result.exact:
                 yield None, f"{'':8}  to confirm: {finding.command()}"

@@ -1,6 +1,7 @@
 """The doctor names each fault between the application and AWS; every fault is set up with real servers."""
 
 import datetime as dt
+import re
 from typing import NamedTuple
 
 import pytest
@@ -9,14 +10,16 @@ from examples.local.faults import FaultKind, Scope
 from examples.local.pki import Authority
 from tests.functional.doctoring import DoctorSetup, Fault
 
-ROLE = "KubernetesParameterStoreRole"
+ROLE, NAME = "KubernetesParameterStoreRole", "aws-parameter-reader"
+ROLE_ARN = f"arn:aws:iam::123456789012:role/{ROLE}"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/issuer.test"
-DENIED = ["role_missing", "trust_namespace", "trust_service_account", "trust_audience", "trust_principal",
-          "trust_denied", "resource_control_policy", "vpc_endpoint_policy", "service_control_policy",
-          "propagation"]  # fmt: skip
-NO_PROVIDER = ["provider_missing", "role_in_other_account", "provider_url", "propagation"]
-AUDIENCE = ["client_id_missing", "token_audience", "propagation"]
-THUMBPRINT = ["thumbprint_of_leaf", "ca_rotated", "propagation"]
+DENIED = ["role_missing", "trust_namespace", "trust_service_account", "trust_subject", "trust_audience",
+          "trust_principal", "trust_key", "trust_wildcard", "trust_action", "trust_denied", "trust_condition",
+          "resource_control_policy", "vpc_endpoint_policy", "service_control_policy", "propagation",
+          "unexplained"]  # fmt: skip
+NO_PROVIDER = ["provider_missing", "role_in_other_account", "provider_url", "propagation", "unexplained"]
+AUDIENCE = ["client_id_missing", "token_audience", "propagation", "unexplained"]
+THUMBPRINT = ["thumbprint_of_leaf", "ca_rotated", "propagation", "unexplained"]
 
 
 def misspell(doctor_setup: DoctorSetup) -> None:
@@ -121,6 +124,7 @@ class Row(NamedTuple):
         possible: the same without IAM read access; None if it is equal.
         fix: a part of the first fix.
         status: the exit code with IAM read access.
+        compared: [wanted, found] of what was compared in IAM for the first cause; None for a fault that is not in IAM.
     """
 
     fault: Fault
@@ -128,20 +132,37 @@ class Row(NamedTuple):
     possible: dict[str, list[str]] | None
     fix: str
     status: int = 4
+    compared: list[list[str]] | None = None
 
 
-def iam(cause: str, possible: list[str], fix: str, fault: Fault, status: int = 4) -> Row:
-    return Row(fault, {"iam": [cause], "exchange": [cause]}, {"exchange": possible}, fix, status)
+def iam(
+    cause: str, possible: list[str], fix: str, fault: Fault, status: int = 4, *, compared: list[list[str]] | None = None
+) -> Row:
+    return Row(fault, {"iam": [cause], "exchange": [cause]}, {"exchange": possible}, fix, status, compared)
 
 
 FAULTS = {
-    "role ARN misspelt": iam("role_missing", DENIED, f"--role {ROLE}x", misspell),
-    "role under another path": iam("role_missing", DENIED, f"--role {ROLE} ", misplace),
+    "role ARN misspelt": iam("role_missing", DENIED, f"--role {ROLE}x", misspell, compared=[[], [f"{ROLE_ARN}x"]]),
+    "role under another path": iam(
+        "role_missing",
+        DENIED,
+        f"--role {ROLE} ",
+        misplace,
+        compared=[[ROLE_ARN], [ROLE_ARN.replace(":role/", ":role/teams/")]],
+    ),
     "role in another account than the provider": iam(
-        "role_in_other_account", NO_PROVIDER, "create the provider in 210987654321", move_role
+        "role_in_other_account",
+        NO_PROVIDER,
+        "create the provider in 210987654321",
+        move_role,
+        compared=[["210987654321"], ["123456789012"]],
     ),
     "trust policy for another namespace": iam(
-        "trust_namespace", DENIED, "system:serviceaccount:default:aws-parameter-reader", trust(namespace="other")
+        "trust_namespace",
+        DENIED,
+        "system:serviceaccount:default:aws-parameter-reader",
+        trust(namespace="other"),
+        compared=[[f"system:serviceaccount:other:{NAME}"], [f"system:serviceaccount:default:{NAME}"]],
     ),
     "trust policy for another ServiceAccount": iam(
         "trust_service_account", DENIED, "serviceAccountName", trust(service_account="writer")
@@ -150,17 +171,32 @@ FAULTS = {
         "trust_audience", DENIED, "set the aud condition of the policy to sts.amazonaws.com:", trust(audience="another")
     ),
     "audience not among the client ids": iam(
-        "client_id_missing", AUDIENCE, "add-client-id-to-open-id-connect-provider --client-id sts.amaz", remove_audience
+        "client_id_missing",
+        AUDIENCE,
+        "add-client-id-to-open-id-connect-provider --client-id sts.amaz",
+        remove_audience,
+        compared=[[], ["sts.amazonaws.com"]],
     ),
     "audience wrong in the token": Row(
         token(audience="vault"),
-        {"iam": ["token_audience", "trust_audience"], "exchange": ["token_audience", "trust_audience"]},
+        # STS compares the trust policy after the client ids, so this fault is not the cause of its error.
+        {"iam": ["token_audience", "trust_audience"], "exchange": ["token_audience"]},
         {"exchange": AUDIENCE},
         "set audience: sts.amazonaws.com in the projected volume",
     ),
-    "no provider": iam("provider_missing", NO_PROVIDER, "--issuer https://issuer.test", remove_provider),
+    "no provider": iam(
+        "provider_missing",
+        NO_PROVIDER,
+        "--issuer https://issuer.test",
+        remove_provider,
+        compared=[[], ["issuer.test"]],
+    ),
     "issuer with a slash at its end, provider without": iam(
-        "provider_url", NO_PROVIDER, "--issuer https://issuer.test/ ", of_issuer("/")
+        "provider_url",
+        NO_PROVIDER,
+        "--issuer https://issuer.test/ ",
+        of_issuer("/"),
+        compared=[["issuer.test"], ["issuer.test/"]],
     ),
     "issuer with a port": Row(
         of_issuer(":443"),
@@ -281,6 +317,14 @@ def test_a_fault_is_exact_with_iam_read_access(doctor_setup: DoctorSetup, name: 
     report = doctor_setup.run(rights=True)
     assert report.causes() == row.exact
     assert all(report.checks[check]["exact"] for check in row.exact)
+    # A cause in IAM has what was compared, and the check of the exchange repeats it.
+    compared = {cause["name"]: cause["compared"] for cause in report.checks["iam"]["causes"]}
+    assert all(compared.values())
+    again = {cause["name"]: cause["compared"] for cause in report.checks["exchange"]["causes"] if "iam" in row.exact}
+    assert again.items() <= compared.items()
+    if row.compared is not None:
+        (first, *_) = next(iter(compared.values()))
+        assert [first["wanted"], first["found"]] == row.compared
     assert row.fix in report.fix(next(iter(row.exact)))
     assert report.status == row.status
 
@@ -298,6 +342,8 @@ def test_a_fault_is_one_of_the_possible_causes_without_iam_read_access(doctor_se
         assert report.checks[check]["exact"] is (len(causes) == 1)
         # Each of several possible causes has the command that confirms it.
         assert len(causes) == 1 or all(cause["to_confirm"] for cause in causes)
+        # No text has a placeholder in place of a fact that only IAM has.
+        assert not [cause for cause in causes if re.search("<[a-z-]+>", cause["what"] + cause["fix"])]
 
 
 def test_a_token_file_may_be_relative_to_the_current_directory(doctor_setup: DoctorSetup) -> None:

@@ -77,7 +77,7 @@ OTHER_CERTIFICATE: Final = Cause(
 )
 UNEXPLAINED: Final = _policy(
     "unexplained",
-    "a cause that neither IAM nor the response of AWS shows; everything that was compared fits",
+    "another cause, if none of those above is confirmed",
     "read the CloudTrail event of the failed exchange, and give its requestID to AWS Support",
     _EVENT + "   # errorCode, errorMessage and requestID",
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.doctor.case import Case, facts_of
-from sidecar.doctor.checks import discovery, iam, iam_causes, keys
+from sidecar.doctor.checks import discovery, exchange_causes, iam_causes, iam_findings, keys
 from sidecar.doctor.checks.certificate import thumbprint_compared
 from sidecar.doctor.checks.denial_causes import (
     BY_POLICY,
@@ -29,128 +29,24 @@ from sidecar.doctor.result import (
 )
 from sidecar.errors import DENIALS, Failure, Outcome, StsErrorKind
 from sidecar.exchange.messages import TOO_LARGE
-from sidecar.exits import Exit
 from sidecar.model import Profile, Token
 
 __all__ = ("CHECK",)
 
-_REGION: Final = Cause(
-    "region_disabled",
-    "STS is not active in {region} for the role's account",
-    "activate STS in this region (IAM console, Account settings, Security Token Service), or set another region",
-    "aws account get-region-opt-status --region-name {region}",
-    Exit.REFUSED,
-)
-_POLICY: Final = Cause(
-    "session_policy_too_large",
-    "the profile's session policy, policy ARNs and tags are together larger than STS accepts, or the credentials with "
-    "them are larger than SDKs can read",
-    "shorten `policy` in the profile, or move it into a managed policy and list that in `policy_arns`",
-    exit_code=Exit.REFUSED,
-)
-_BAD_POLICY: Final = Cause(
-    "session_policy_malformed",
-    "the profile's session policy is not a valid IAM policy",
-    "correct `policy` in the profile",
-    "aws accessanalyzer validate-policy --policy-type RESOURCE_POLICY --policy-document file://policy.json",
-    Exit.REFUSED,
-)
-_PARAMETER: Final = Cause(
-    "parameter_refused",
-    "AWS rejects a parameter: role ARN, session name, duration or policy",
-    "check the profile's settings: aws-oidc-sidecar run --check-config",
-    exit_code=Exit.REFUSED,
-)
-_CHAIN: Final = Cause(
-    "chain_refused",
-    "role {chained_role} does not trust the role before it in the chain, the role before it is not allowed to assume "
-    "it, or session tags are not allowed",
-    "allow sts:AssumeRole (with session_tags also sts:TagSession) in the trust policy of this role and in a policy of "
-    "the role before it: `assumed_by` in `bootstrap aws --file`",
-    "aws iam get-role --role-name {chained_role_name} --query Role.AssumeRolePolicyDocument",
-    Exit.REFUSED,
-)
-_EXPIRED: Final = Cause(
-    "token_expired_at_aws",
-    "the token has expired by the clock of AWS",
-    "see the checks `token file` and `clock`: the token is not rotated, or the clock of this node is behind",
-    exit_code=Exit.REFUSED,
-)
-_TOKEN: Final = Cause(
-    "token_refused",
-    "AWS does not accept the token: its signature does not match the published key, a claim is missing, or the token "
-    "is not valid yet",
-    "compare the key sets of all API server instances; see the check `clock`",
-    "kubectl get --raw /openid/v1/jwks",
-    Exit.ISSUER,
-)
-_REJECTED: Final = Cause(
-    "claim_rejected",
-    "the identity provider rejected the token",
-    "compare the token's claims with what the identity provider expects",
-    exit_code=Exit.REFUSED,
-)
-_THROTTLED: Final = Cause(
-    "throttled",
-    "AWS throttles the requests",
-    "run the doctor again in a minute; the daemon retries by itself",
-    exit_code=Exit.REFUSED,
-)
-_NO_ANSWER: Final = Cause(
-    "sts_no_answer",
-    "STS sent no usable response: {hint}",
-    "see the check `path to STS`",
-    exit_code=Exit.UNREACHABLE,
-)
-_CACHED: Final = Cause(
-    "keys_not_seen_by_aws",
-    "the documents and the key are right from here, but AWS does not have them: the issuer is not open to the "
-    "internet, responds in more than 5 seconds, or is behind a cache",
-    "open port 443 of {host} to the internet; after a rotation of keys empty each cache in front of it",
-    "curl -sv {discovery_url}   # from outside your network",
-    Exit.ISSUER,
-)
-
-_OTHER: Final = Cause(
-    "sts_error",
-    "STS returned the error {code}, which the doctor does not know",
-    "look up the code in the STS API Reference, Common Errors, and the request id in CloudTrail",
-    exit_code=Exit.REFUSED,
-)
-_OPT_IN: Final = Cause(
-    "not_opted_in",
-    "account {account} is not subscribed to the service or region that was called",
-    "enable the region for the account, or set another region",
-    "aws account get-region-opt-status --region-name {region}",
-    Exit.REFUSED,
-)
-_SOURCE: Final = Cause(
-    "source_credentials_refused",
-    "STS does not accept the credentials of the role before {role} in the chain",
-    "run the doctor again, which gets new ones; if it stays, create the role before it again with `bootstrap aws`",
-    exit_code=Exit.REFUSED,
-)
-_SIGNATURE: Final = Cause(
-    "signature_refused",
-    "STS rejects the signature of the request for {role}: a proxy changes the request, or this node's clock is wrong",
-    "compare the check `clock`; call STS without the proxy",
-    exit_code=Exit.REFUSED,
-)
-
 _EXACT: Final[Mapping[StsErrorKind, Cause]] = {
-    StsErrorKind.OPT_IN: _OPT_IN,
-    StsErrorKind.SIGNATURE: _SIGNATURE,
-    StsErrorKind.REGION_DISABLED: _REGION,
-    StsErrorKind.POLICY_TOO_LARGE: _POLICY,
-    StsErrorKind.BAD_POLICY: _BAD_POLICY,
-    StsErrorKind.BAD_PARAMETER: _PARAMETER,
-    StsErrorKind.EXPIRED: _EXPIRED,
-    StsErrorKind.BAD_TOKEN: _TOKEN,
-    StsErrorKind.REJECTED_CLAIM: _REJECTED,
-    StsErrorKind.THROTTLED: _THROTTLED,
+    StsErrorKind.OPT_IN: exchange_causes.OPT_IN,
+    StsErrorKind.SIGNATURE: exchange_causes.SIGNATURE,
+    StsErrorKind.REGION_DISABLED: exchange_causes.REGION,
+    StsErrorKind.POLICY_TOO_LARGE: exchange_causes.POLICY,
+    StsErrorKind.BAD_POLICY: exchange_causes.BAD_POLICY,
+    StsErrorKind.BAD_PARAMETER: exchange_causes.PARAMETER,
+    StsErrorKind.EXPIRED: exchange_causes.TOKEN_EXPIRED_AT_AWS,
+    StsErrorKind.BAD_TOKEN: exchange_causes.TOKEN,
+    StsErrorKind.REJECTED_CLAIM: exchange_causes.REJECTED,
+    StsErrorKind.THROTTLED: exchange_causes.THROTTLED,
     StsErrorKind.DURATION: iam_causes.DURATION,
 }
-"""The errors of AWS that have one cause."""
+"""The errors of AWS that name one cause."""
 
 _POSSIBLE: Final[Mapping[StsErrorKind, tuple[Cause, ...]]] = {
     StsErrorKind.DENIED: iam_causes.DENIED,
@@ -159,13 +55,16 @@ _POSSIBLE: Final[Mapping[StsErrorKind, tuple[Cause, ...]]] = {
     StsErrorKind.AUDIENCE: iam_causes.AUDIENCES,
     StsErrorKind.THUMBPRINT: iam_causes.THUMBPRINTS,
 }
-"""The errors of AWS that have several possible causes, the most likely first."""
+"""The errors of AWS that have several possible causes, the most likely first. Other faults do not explain the error."""
 
 _OUTSIDE: Final[Mapping[StsErrorKind, tuple[Cause, ...]]] = {
     StsErrorKind.DENIED: OUTSIDE_IAM,
     StsErrorKind.THUMBPRINT: (OTHER_CERTIFICATE,),
 }
 """The possible causes if the provider and the role in IAM fit, the most likely first; besides a very recent change."""
+
+_NOT_SEEN: Final = (exchange_causes.ISSUER_CLOSED, exchange_causes.CACHED, exchange_causes.ISSUER_SLOW, UNEXPLAINED)
+"""The possible causes if AWS does not get the documents that are right from here, the most likely first."""
 
 
 def _run(case: Case) -> CheckResult:
@@ -188,11 +87,13 @@ def _run(case: Case) -> CheckResult:
     if failure.kind is None:
         return broken(evidence, Finding(_plain(failure), facts))
     if failure.kind in {StsErrorKind.NO_KEYS, StsErrorKind.UNREACHABLE_ISSUER}:
-        return _of_keys(case, evidence)
+        return _of_keys(case, evidence, facts)
     if failure.kind in _EXACT:
-        return broken(evidence, Finding(_EXACT[failure.kind], facts))
+        cause = _EXACT[failure.kind]
+        read = [finding for finding in iam_findings.findings_of(case) or () if finding.cause is cause]
+        return broken(evidence, *(read or [Finding(cause, facts)]))
     if failure.kind is StsErrorKind.SOURCE_CREDENTIALS:
-        return broken(evidence, Finding(_OTHER, facts))  # this request is not signed
+        return broken(evidence, Finding(exchange_causes.OTHER, facts))  # this request is not signed
     return _of_iam(case, failure.kind, evidence, facts)
 
 
@@ -203,7 +104,8 @@ def _source_of(case: Case, profile: Profile) -> Profile | None:
 
 def _facts(case: Case, profile: Profile) -> dict[str, str]:
     # The CloudTrail events of the global endpoint are in us-east-1.
-    facts = case.facts | facts_of(profile) | {"trail_region": profile.region or "us-east-1"}
+    facts = iam_causes.not_read(case.facts) | case.facts | facts_of(profile)
+    facts |= {"trail_region": profile.region or "us-east-1"}
     source = _source_of(case, profile)
     if source is None:
         return facts | {"event": "AssumeRoleWithWebIdentity"}
@@ -212,19 +114,17 @@ def _facts(case: Case, profile: Profile) -> dict[str, str]:
 
 
 def _of_iam(case: Case, error: StsErrorKind, evidence: str, facts: Mapping[str, str]) -> CheckResult:
-    possible = [Finding(cause, {**facts, **iam_causes.NOT_READ}) for cause in _POSSIBLE[error]]
-    read = iam.findings_of(case)
-    if read is None:
+    possible = [Finding(cause, facts) for cause in (*_POSSIBLE[error], UNEXPLAINED)]
+    read = iam_findings.findings_of(case)
+    if read is None or (error is StsErrorKind.THUMBPRINT and not thumbprint_compared(case)):
         return suspected(evidence, *possible)
     conditions = [finding for finding in read if finding.cause is iam_causes.TRUST_CONDITION]
-    # AWS returns another error for the duration.
-    certain = [finding for finding in read if finding.cause not in {iam_causes.TRUST_CONDITION, iam_causes.DURATION}]
-    if error is StsErrorKind.THUMBPRINT and not thumbprint_compared(case):
-        return suspected(evidence, *possible)
+    # A fault for which AWS returns another error is a fault, and not the cause of this error.
+    certain = [each for each in read if each.cause in _POSSIBLE[error] and each not in conditions]
     if certain:
         return broken(evidence, *certain)
     # Provider and role fit. That a change has not taken effect is likely only if role or provider is minutes old.
-    created = iam.dates(case)
+    created = iam_findings.dates(case)
     outside = [Finding(cause, facts) for cause in _OUTSIDE.get(error, ())]
     changed = Finding(iam_causes.PROPAGATION, facts)
     ordered = [changed, *outside] if created.recent else [*outside, changed]
@@ -238,21 +138,22 @@ def _of_chain(case: Case, failure: Failure, evidence: str, facts: Mapping[str, s
     if failure.kind in DENIALS:
         source = _source_of(case, case.exchange_result.profile) if case.exchange_result else None
         narrowed = source is not None and (source.policy or source.policy_arns)
-        causes = (_CHAIN, *((SESSION,) if narrowed else ()), *IN_A_CHAIN, iam_causes.PROPAGATION)
+        session = (SESSION,) if narrowed else ()
+        causes = (exchange_causes.CHAIN, *session, *IN_A_CHAIN, iam_causes.PROPAGATION, UNEXPLAINED)
         return suspected(evidence, *(Finding(cause, facts) for cause in causes))
     return broken(evidence, Finding(_plain(failure), facts))
 
 
 def _plain(failure: Failure) -> Cause:
     if failure == TOO_LARGE:
-        return _POLICY
-    other = _OTHER if failure.outcome is Outcome.OTHER_ERROR else _NO_ANSWER
+        return exchange_causes.POLICY
+    other = exchange_causes.OTHER if failure.outcome is Outcome.OTHER_ERROR else exchange_causes.NO_ANSWER
     if failure.kind is StsErrorKind.SOURCE_CREDENTIALS:
-        return _SOURCE
+        return exchange_causes.SOURCE
     return _EXACT.get(failure.kind, other) if failure.kind else other
 
 
-def _of_keys(case: Case, evidence: str) -> CheckResult:
+def _of_keys(case: Case, evidence: str, facts: Mapping[str, str]) -> CheckResult:
     # AWS returns the same error for all of these; the doctor's own checks show which one it is.
     results = [check.run(case) for check in (discovery.CHECK, keys.CHECK)]
     found = [result for result in results if result.status is CheckStatus.BROKEN]
@@ -260,7 +161,7 @@ def _of_keys(case: Case, evidence: str) -> CheckResult:
         findings = [finding for result in found for finding in result.findings]
         exact = all(result.exact for result in found)
         return broken(evidence, *findings) if exact else suspected(evidence, *findings)
-    return suspected(evidence, Finding(_CACHED, case.facts))
+    return suspected(evidence, *(Finding(cause, facts) for cause in _NOT_SEEN))
 
 
 def _why_not(case: Case) -> str:
@@ -283,14 +184,12 @@ CHECK: Final = Check(
     (
         *_EXACT.values(),
         *dict.fromkeys((*(cause for causes in _POSSIBLE.values() for cause in causes), *BY_POLICY.values())),
-        iam_causes.TRUST_CONDITION,
         OTHER_CERTIFICATE,
-        UNEXPLAINED,
-        _CHAIN,
-        _SOURCE,
-        _OTHER,
-        _NO_ANSWER,
-        _CACHED,
+        *_NOT_SEEN,
+        exchange_causes.CHAIN,
+        exchange_causes.SOURCE,
+        exchange_causes.OTHER,
+        exchange_causes.NO_ANSWER,
     ),
     _run,
 )

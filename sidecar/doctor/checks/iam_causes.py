@@ -1,5 +1,6 @@
 """The causes in IAM, and the groups of causes for which AWS returns the same error. Pure."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from sidecar.doctor.checks.denial_causes import OUTSIDE_IAM
@@ -18,7 +19,6 @@ __all__ = (
     "KEY",
     "LEAF",
     "NAMESPACE",
-    "NOT_READ",
     "OPEN",
     "OTHER_ACCOUNT",
     "PRINCIPAL",
@@ -35,6 +35,7 @@ __all__ = (
     "TRUST_AUDIENCE",
     "TRUST_CONDITION",
     "WILDCARD",
+    "not_read",
 )
 
 _READ_TRUST: Final = "aws iam get-role --role-name {role_name} --query Role.AssumeRolePolicyDocument"
@@ -120,7 +121,7 @@ DENY: Final = _cause(
 )
 TRUST_CONDITION: Final = _cause(
     "trust_condition",
-    "the role's trust policy has a condition that the doctor cannot evaluate, {condition}",
+    "the role's trust policy has a condition that the doctor cannot evaluate: {condition}",
     "check that condition; only aud and sub are needed: " + _BOOTSTRAP,
     _READ_TRUST,
 )
@@ -167,8 +168,8 @@ TOKEN_AUDIENCE: Final = _cause(
 )
 LEAF: Final = _cause(
     "thumbprint_of_leaf",
-    "the OIDC provider has the thumbprint of a certificate that the issuer no longer sends, most likely an earlier "
-    "leaf",
+    "no thumbprint of the OIDC provider is that of a certificate that the issuer sends: most likely it has that of an "
+    "earlier leaf",
     "register the thumbprint of the last certificate, {thumbprint}, which stays the same when the leaf changes: "
     "" + _BOOTSTRAP,
     _READ_PROVIDER,
@@ -176,7 +177,8 @@ LEAF: Final = _cause(
 )
 CA: Final = _cause(
     "ca_rotated",
-    "the issuer has a new CA, and the OIDC provider has only the thumbprint of the old CA",
+    "no thumbprint of the OIDC provider is that of a certificate that the issuer sends, and the last of these is newer "
+    "than the provider: most likely the CA was replaced",
     "register the thumbprint of the new CA, {thumbprint}, in addition to the old one: " + _BOOTSTRAP,
     _READ_PROVIDER,
     Exit.ISSUER,
@@ -203,16 +205,32 @@ OPEN: Final = Cause(
     exit_code=Exit.GOOD,
 )
 
-_TRUST: Final = (NAMESPACE, ACCOUNT_NAME, TRUST_AUDIENCE, PRINCIPAL, DENY)
+_TRUST: Final = (
+    NAMESPACE, ACCOUNT_NAME, SUBJECT, TRUST_AUDIENCE, PRINCIPAL, KEY, WILDCARD, ACTION, DENY, TRUST_CONDITION,
+)  # fmt: skip
 TRUST: Final = (*_TRUST, PROPAGATION)
 """The possible causes if AWS says that the trust policy denies the request."""
 DENIED: Final = (ROLE, *_TRUST, *OUTSIDE_IAM, PROPAGATION)
 """The possible causes of an AccessDenied of AssumeRoleWithWebIdentity; the response of AWS is the same for all."""
-NOT_READ: Final = {
-    "registered": "a URL that differs in a trailing slash, in upper and lower case or in a port",
-    "principals": "another provider",
-}
-"""The texts for facts of IAM if IAM was not read."""
 PROVIDERS: Final = (PROVIDER, OTHER_ACCOUNT, PROVIDER_URL, PROPAGATION)
 AUDIENCES: Final = (CLIENT_ID, TOKEN_AUDIENCE, PROPAGATION)
 THUMBPRINTS: Final = (LEAF, CA, PROPAGATION)
+
+
+def not_read(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts for facts of IAM if IAM was not read.
+
+    Args:
+        facts: of the case.
+    """
+    provider = facts.get("provider", "")
+    return {
+        "registered": "a URL that differs in a trailing slash, in upper and lower case or in a port",
+        "principals": "another provider",
+        "key": f"https://{provider}:sub, or another one that is not exactly the token's",
+        "token_keys": f"{provider}:aud and {provider}:sub",
+        "pattern": "a value with * or ?",
+        "condition": "on another key than aud and sub",
+        "maximum": "which IAM shows",
+        "thumbprint": "which the check `certificate` shows",
+    }

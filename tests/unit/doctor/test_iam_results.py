@@ -26,7 +26,7 @@ def names(result: CheckResult) -> list[str]:
 def test_iam_of_another_account_does_not_explain_a_denial(here: tuple) -> None:  # type: ignore[type-arg]
     made = with_error(case(iam=iam_facts(*here, account=OTHER_ACCOUNT)), *DENIED)
     result = exchange.CHECK.run(made)
-    assert names(result) == [cause.name for cause in iam_causes.DENIED]
+    assert names(result) == [*(cause.name for cause in iam_causes.DENIED), "unexplained"]
     assert not result.exact
     assert iam.CHECK.run(made).status is CheckStatus.UNKNOWN
 
@@ -47,7 +47,7 @@ def test_a_thumbprint_that_was_not_compared_is_not_reported_as_fitting(public: b
     seen = UNREADABLE if public is None else answer(public=public)
     made = with_error(case(iam=iam_facts(provider()), discovery_response=seen), *THUMBPRINT)
     result = exchange.CHECK.run(made)
-    assert names(result) == [cause.name for cause in iam_causes.THUMBPRINTS]
+    assert names(result) == [*(cause.name for cause in iam_causes.THUMBPRINTS), "unexplained"]
     assert not result.exact
     assert "thumbprint" not in iam.CHECK.run(made).evidence
 
@@ -121,7 +121,7 @@ def test_the_kind_of_policy_that_aws_names_is_exact_and_its_message_is_not_quote
 def test_a_session_policy_is_a_possible_cause_in_a_chain_only_if_the_source_profile_has_one() -> None:
     plain = with_error(case(profiles=PROFILES, profile="app"), *DENIED, position=1)
     guesses = ["chain_refused", "service_control_policy", "resource_control_policy", "permissions_boundary",
-               "vpc_endpoint_policy", "propagation"]  # fmt: skip
+               "vpc_endpoint_policy", "propagation", "unexplained"]  # fmt: skip
     assert names(exchange.CHECK.run(plain)) == guesses
     policy = "policy_arns = arn:aws:iam::aws:policy/ReadOnlyAccess\n[profile app]"
     narrowed = with_error(case(profiles=PROFILES.replace("[profile app]", policy), profile="app"), *DENIED, position=1)

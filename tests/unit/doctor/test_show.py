@@ -9,6 +9,7 @@ import pytest
 from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, skipped, suspected, unknown
 from sidecar.doctor.show import Report, as_json, as_text, exit_code
 from sidecar.exits import Exit
+from sidecar.iam.statements import Comparison
 
 LATE = Cause("late", "it is late", "hurry", "date", Exit.REFUSED)
 LOST = Cause("lost", "{thing} is lost", "look for {thing}", exit_code=Exit.ISSUER)
@@ -67,6 +68,19 @@ def test_the_text_has_one_line_per_check_and_the_fix_of_a_broken_one() -> None:
     ]
 
 
+def test_what_was_compared_is_printed_and_an_end_or_a_control_character_is_visible() -> None:
+    many = Comparison("OIDC provider", "", "ClientIDList", tuple(f"c{n}" for n in range(12)), ("sts",))
+    odd = Comparison("statement 1", "StringEquals", "issuer.test:sub", ("a ", "\x1b[2J"), ())
+    finding = Finding(LATE, {}, (odd, many))
+    first, second = text_of([broken("refused", finding)]).splitlines()[2:4]
+    assert first == (
+        '          compared: statement 1: StringEquals issuer.test:sub: wanted "a " or "\\u001b[2J", found nothing'
+    )
+    assert second.endswith(' or "c9" or 2 more, found "sts"')
+    (compared, _) = json.loads(as_json(report(broken("refused", finding))))["checks"][0]["causes"][0]["compared"]
+    assert compared == odd._asdict() | {"wanted": list(odd.wanted), "found": []}
+
+
 def test_a_fact_is_quoted_as_one_word_of_the_command_that_confirms() -> None:
     which = Cause("which", "{thing}", "{thing}", "look --at {thing} --in {place} --of {nothing}")
     finding = Finding(which, {"thing": "role/$(date)'/R", "place": "a:b/c", "nothing": ""})
@@ -78,7 +92,7 @@ def test_a_fact_is_quoted_as_one_word_of_the_command_that_confirms() -> None:
 
 def test_a_possible_cause_has_the_command_that_confirms_it() -> None:
     text = text_of([suspected("refused", Finding(LATE), Finding(LOST, {"thing": "it"}))])
-    assert "one of these causes, the most likely first" in text
+    assert "possible causes, the most likely first" in text
     assert "to confirm: date" in text
 
 
@@ -100,7 +114,7 @@ def test_json_has_the_same_content() -> None:
             "status": "broken",
             "evidence": "gone",
             "exact": True,
-            "causes": [{"name": "lost", "what": "it is lost", "fix": "look for it", "to_confirm": ""}],
+            "causes": [{"name": "lost", "what": "it is lost", "compared": [], "fix": "look for it", "to_confirm": ""}],
         }],
         "exit_code": 5,
     }  # fmt: skip

@@ -70,7 +70,7 @@ def test_a_fact_that_is_not_known_stays_a_placeholder() -> None:
 
 
 @pytest.mark.mutant("a denial with several possible causes is reported as exact")
-def test_one_suspected_cause_is_exact() -> None:
+def test_a_possible_cause_is_not_exact_even_if_it_is_the_only_one() -> None:
     one, two = Finding(Cause("one", "1", "1")), Finding(Cause("two", "2", "2"))
-    assert result.suspected("seen", one).exact
+    assert not result.suspected("seen", one).exact
     assert not result.suspected("seen", one, two).exact

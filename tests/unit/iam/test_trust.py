@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from examples.local.policies import Decision, Request, evaluate
-from sidecar.iam.trust import Mismatch, find_mismatches, for_roles, for_tokens, trust_policy
+from sidecar.iam.statements import Comparison, Mismatch
+from sidecar.iam.trust import find_mismatches, for_roles, for_tokens, trust_policy
 
 _ARN = "arn:aws:iam::123456789012:oidc-provider/issuer.test/path"
 _OTHER = "arn:aws:iam::123456789012:oidc-provider/other.test"
@@ -134,6 +135,47 @@ def test_the_mismatches_of_the_closest_statement_are_reported() -> None:
 
 def test_without_a_statement_the_principal_is_reported() -> None:
     assert _why() == (Mismatch("principal", (), _ARN),)
+
+
+@pytest.mark.parametrize(
+    ("statement", "compared"),
+    [
+        (_on("StringLike", "sub", "a*", "b"),
+         Comparison("statement 1", "StringLike", "issuer.test/path:sub", ("a*", "b"), (_SUB,))),
+        (_on("StringNotEquals", "sub", _SUB),
+         Comparison("statement 1", "StringNotEquals", "issuer.test/path:sub", (_SUB,), (_SUB,))),
+        (_on("StringEquals", "sub", "x", "system:*"),
+         Comparison("statement 1", "StringEquals", "issuer.test/path:sub", ("x", "system:*"), (_SUB,))),
+        ({**_on("StringEquals", "aud", "vault"), "Sid": "Pods"},
+         Comparison("statement 1 (Pods)", "StringEquals", "issuer.test/path:aud", ("vault",), ("sts.amazonaws.com",))),
+        ({**_FITTING, "Condition": {"StringEquals": {"https://issuer.test/path:sub": _SUB}}},
+         Comparison("statement 1", "StringEquals", "https://issuer.test/path:sub", (_SUB,), ())),
+        ({**_FITTING, "Principal": {"Federated": [_OTHER]}},
+         Comparison("statement 1", "", "Principal", (_OTHER,), (_ARN,))),
+        ({**_FITTING, "Action": "sts:AssumeRole"},
+         Comparison("statement 1", "", "Action", ("sts:AssumeRole",), (_ACTION,))),
+        ({**_on("IpAddress", "sub", "10.0.0.0/8")},
+         Comparison("statement 1", "IpAddress", "issuer.test/path:sub", ("10.0.0.0/8",), (_SUB,))),
+    ],
+)  # fmt: skip
+def test_a_mismatch_has_operator_key_and_both_values(statement: dict[str, Any], compared: Comparison) -> None:
+    (mismatch,) = _why(statement)
+    assert mismatch.compared == (compared,)
+
+
+def test_a_policy_for_others_is_compared_statement_by_statement() -> None:
+    (mismatch,) = _why({**_FITTING, "Principal": {"Federated": _OTHER}}, {**_FITTING, "Principal": {"AWS": "x"}})
+    assert mismatch.wanted == (_OTHER, "x")
+    assert [compared.where for compared in mismatch.compared] == ["statement 1", "statement 2"]
+
+
+def test_a_deny_has_all_of_its_conditions() -> None:
+    (mismatch,) = _why(_FITTING, {**_FITTING, "Effect": "Deny", "Sid": "Stop"})
+    assert [(compared.where, compared.key) for compared in mismatch.compared] == [
+        ("statement 2 (Stop)", "issuer.test/path:aud"), ("statement 2 (Stop)", "issuer.test/path:sub")
+    ]  # fmt: skip
+    (mismatch,) = _why(_FITTING, {"Effect": "Deny", "Principal": "*", "Action": "*"})
+    assert mismatch.compared == (Comparison("statement 2", "", "Effect", ("Deny",), ()),)
 
 
 @pytest.mark.parametrize(
