@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sidecar.application.rules import RULES, environment_warnings
+from sidecar.application.rule import environment_warnings
+from sidecar.application.rules import RULES
 from sidecar.application.surroundings import surroundings
 from sidecar.application.variables import FORMATS, format_variables, variables
 from sidecar.commands.flags import current_directory, parsed
@@ -67,7 +68,7 @@ def run(given: argparse.Namespace, environment: Mapping[str, str], out: TextIO, 
         given: the arguments, from a parser with ``add_options``.
         environment: of the application.
         out: receives all variables, or after an error nothing.
-        err: receives warnings and notes.
+        err: receives the warnings.
 
     Raises:
         SettingsError: a value is invalid, contradicts another, or cannot be written in the format.
@@ -76,8 +77,6 @@ def run(given: argparse.Namespace, environment: Mapping[str, str], out: TextIO, 
         raise SettingsError("--format", "unknown format", f"use {' or '.join(FORMATS)}")
     wanted = _wanted(given, environment)
     out.write(format_variables(wanted, given.format))
-    if "AWS_REGION" not in wanted:
-        err.write("note: no AWS region is set, and most SDKs need one; set AWS_REGION or --region\n")
     found = list(environment_warnings(surroundings(environment, wanted), RULES))
     err.writelines(f"warning: {finding}\n" for finding in found)
     return Exit.NOT_GOOD if found and given.strict else Exit.GOOD

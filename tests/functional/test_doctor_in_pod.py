@@ -68,12 +68,9 @@ def test_checks_that_need_the_sidecar_are_skipped_in_the_application(application
 
 
 @pytest.mark.rule("SDK 6")
-@pytest.mark.mutant("an exemption that only some clients read is accepted")
 @pytest.mark.parametrize(
     ("variables", "cause", "fix"),
     [
-        ({"HTTP_PROXY": "http://proxy.test:3128"}, "proxy_for_loopback", "NO_PROXY"),
-        ({"HTTP_PROXY": "http://proxy.test:3128", "NO_PROXY": "*"}, "no_proxy_form", "127.0.0.1 between commas"),
         (
             {"AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/token", "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/R"},
             "web_identity_variables",
@@ -92,6 +89,38 @@ def test_a_setting_that_sdks_prefer_to_the_sidecar_is_named(
     report = application.run_in_process()
     assert report.causes() == {"application_environment": [cause]}
     assert fix in report.fix("application_environment")
+    assert report.status == 1
+
+
+@pytest.mark.mutant("an exemption that only some clients read is accepted")
+@pytest.mark.parametrize(
+    ("variables", "cause", "sdk"),
+    [
+        ({"HTTP_PROXY": "http://proxy.test:3128"}, "proxy_for_loopback", "object_store"),
+        ({"HTTP_PROXY": "http://proxy.test:3128", "NO_PROXY": "*"}, "no_proxy_form", "only some clients"),
+        ({"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/R"}, "role_without_web_identity", "most SDKs"),
+        ({"AWS_CREDENTIAL_PROFILES_FILE": "/"}, "java_credentials_file", "Java SDK v1"),
+        ({"BOTO_CONFIG": "/"}, "boto_files", "boto3"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "region_missing", "boto3"),
+        ({"AWS_REGION": ""}, "aws_region_missing", "Java"),
+        ({"AWS_DEFAULT_REGION": ""}, "default_region_missing", "boto3"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "regions_differ", "Java"),
+    ],
+)
+def test_a_setting_that_affects_a_few_sdks_is_advice_that_names_them(
+    application: DoctorSetup, variables: dict[str, str], cause: str, sdk: str
+) -> None:
+    application.environment |= {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"} | variables
+    report = application.run()
+    assert report.causes("broken", "advice", "unknown") == {"application_environment": [cause]}
+    assert sdk in report.checks["application_environment"]["causes"][0]["what"]
+    assert report.status == 0
+
+
+def test_a_fault_comes_before_an_advice_of_the_same_check(application: DoctorSetup) -> None:
+    application.environment |= {"AWS_DEFAULT_REGION": "", "AWS_PROFILE": "prod"}
+    report = application.run()
+    assert report.causes() == {"application_environment": ["profile_variable", "default_region_missing"]}
     assert report.status == 1
 
 
@@ -143,7 +172,7 @@ def test_an_auth_token_in_a_variable_needs_no_file(application: DoctorSetup) -> 
     del application.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
     application.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = application.secrets[0]
     # Without the file both values cannot be compared.
-    assert application.run().causes()["application_environment"] == ["auth_token_variable"]
+    assert application.run().causes("advice") == {"application_environment": ["auth_token_variable"]}
 
 
 def test_a_container_with_credential_process_needs_no_variables(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from botocore.session import Session
 
-from sidecar.application.rules import HOME_FILES, RULES
+from sidecar.application.rule import HOME_FILES
+from sidecar.application.rules import RULES
 from sidecar.application.variables import FORMATS
 from sidecar.commands.env import add_options, run
 from sidecar.errors import SettingsError
@@ -86,11 +88,47 @@ def test_kubernetes_is_a_list_for_env() -> None:
     )
 
 
-def test_a_missing_region_prints_a_note_and_no_warning() -> None:
-    code, out, err = env("--strict")
-    assert code == 0
+def test_a_missing_region_is_a_warning_unless_a_file_or_the_output_has_it(tmp_path: Path) -> None:
+    code, out, err = env("--strict", HOME=str(tmp_path))
+    assert code == 1
     assert "REGION" not in out
-    assert err == "note: no AWS region is set, and most SDKs need one; set AWS_REGION or --region\n"
+    assert err.startswith("warning: AWS_REGION, AWS_DEFAULT_REGION: no region is set: boto3")
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text("[profile a]\nregion = eu-west-1\n[default]\noutput = json\n")
+    assert env("--strict", HOME=str(tmp_path))[0] == 1
+    (tmp_path / ".aws/config").write_text("[default]\noutput = json\nregion=eu-west-1\n")
+    assert env("--strict", HOME=str(tmp_path))[::2] == (0, "")
+    assert env("--strict", "--region", "eu-west-1")[::2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("environment", "names"),
+    [
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "AWS_REGION, AWS_DEFAULT_REGION"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}, None),
+        ({"AWS_REGION": "eu-west-1"}, "AWS_REGION, ~/.aws/config"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "AWS_DEFAULT_REGION, ~/.aws/config"),
+        ({"AWS_DEFAULT_REGION": "eu-central-1"}, None),
+        ({}, None),
+    ],
+)
+def test_two_regions_are_a_warning(environment: dict[str, str], names: str | None, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text("[default]\nregion = eu-central-1 ; ours\n")
+    code, _, err = env("--strict", HOME=str(tmp_path), **environment)
+    assert code == bool(names)
+    assert err.partition(": their regions differ")[0] == (f"warning: {names}" if names else "")
+
+
+def test_the_region_of_a_file_is_that_of_the_profile_that_sdks_use(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-1\n[profile a.b]\nregion = eu-west-2\n[axb]\n")
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_REGION": "eu-west-1"}
+    assert warned(**files) == []
+    assert warned(**files, AWS_PROFILE="a.b") == ["AWS_PROFILE", "AWS_REGION, AWS_CONFIG_FILE"]
+    # SDKs merge both files, and the credentials file has precedence.
+    (tmp_path / "credentials").write_text("[default]\nregion = eu-west-3\n")
+    files |= {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    assert warned(**files) == ["AWS_REGION, AWS_SHARED_CREDENTIALS_FILE"]
 
 
 @pytest.mark.parametrize(
@@ -247,8 +285,10 @@ FOUND: list[tuple[dict[str, str], str]] = [
     ),
     ({"http_proxy": "http://proxy.test", "NO_PROXY": "127.0.0.1", "no_proxy": "*"}, "http_proxy"),
     ({"AWS_ENDPOINT_URL": "https://elsewhere.test"}, "AWS_ENDPOINT_URL"),
-    ({"AWS_SHARED_CREDENTIALS_FILE": "/c", "AWS_CONFIG_FILE": "/c"}, "AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE"),
-    ({"AWS_CREDENTIAL_FILE": "/c", "BOTO_CONFIG": "/c"}, "AWS_CREDENTIAL_FILE, BOTO_CONFIG"),
+    ({"AWS_SHARED_CREDENTIALS_FILE": "/", "AWS_CONFIG_FILE": "/"}, "AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE"),
+    ({"AWS_CREDENTIAL_FILE": "/c", "BOTO_CONFIG": "/"}, "AWS_CREDENTIAL_FILE, BOTO_CONFIG"),
+    ({"AWS_CREDENTIAL_PROFILES_FILE": "/"}, "AWS_CREDENTIAL_PROFILES_FILE"),
+    ({"AWS_DEFAULT_REGION": "eu-west-1"}, "AWS_REGION, AWS_DEFAULT_REGION"),
 ]
 
 
@@ -274,6 +314,9 @@ def test_conflicting_variables_give_a_warning_with_their_names(environment: dict
         # Clients use http for the endpoint.
         {"HTTPS_PROXY": "http://proxy.test"},
         {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
+        # SDKs ignore a file that does not exist, except one of AWS_CREDENTIAL_FILE, which is an error of boto3.
+        {"AWS_CONFIG_FILE": "/c", "AWS_SHARED_CREDENTIALS_FILE": "/c", "BOTO_CONFIG": "/c"},
+        {"AWS_CREDENTIAL_PROFILES_FILE": "/c"},
     ],
 )
 def test_harmless_variables_give_no_warning(environment: dict[str, str]) -> None:
@@ -353,7 +396,7 @@ def test_a_config_file_that_calls_the_sidecar_gives_no_warning(way: Path, tmp_pa
     (tmp_path / ".aws/config").write_text(way.read_text())
     assert warned(HOME=str(tmp_path)) == []
     # With the variable, SDKs do not read the file at home.
-    assert warned(HOME=str(tmp_path), AWS_CONFIG_FILE="/c") == ["AWS_CONFIG_FILE"]
+    assert warned(HOME=str(tmp_path), AWS_CONFIG_FILE="/") == ["AWS_CONFIG_FILE"]
     with (tmp_path / ".aws/config").open("a") as file:
         file.write("aws_access_key_id = AKIAEXAMPLE\n")
     assert warned(HOME=str(tmp_path)) == ["~/.aws/config"]
@@ -364,15 +407,35 @@ def test_a_credential_process_of_another_program_gives_a_warning(tmp_path: Path)
     assert warned(AWS_CONFIG_FILE=str(tmp_path / "config")) == ["AWS_CONFIG_FILE"]
 
 
-def test_no_value_of_the_environment_is_printed() -> None:
+@pytest.mark.parametrize(
+    ("variable", "keys"),
+    [
+        ("AWS_CREDENTIAL_PROFILES_FILE", "[default]\naws_access_key_id = x\n"),
+        ("BOTO_CONFIG", "[Credentials]\naws_access_key_id = x\n"),
+    ],
+)
+def test_a_file_of_a_few_sdks_is_a_warning_if_it_has_keys(variable: str, keys: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("[Boto]\nhttps_validate_certificates = True\n")
+    assert warned(**{variable: str(tmp_path / "file")}) == []
+    (tmp_path / "file").write_text(keys)
+    assert warned(**{variable: str(tmp_path / "file")}) == [variable]
+    assert warned(**{variable: "/dev/null"}) == []
+
+
+def test_no_value_of_the_environment_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("http:").mkdir()
+    Path("http:/secret:secret@secret").write_text("[default]\naws_access_key_id = secret\n")
     names = {name for rule in RULES for name in rule.names if not name.startswith("~")}
-    _, out, err = env(HOME="/secret", **(REGION | dict.fromkeys(names, "http://secret:secret@secret")))
+    environment = dict.fromkeys(names, "http://secret:secret@secret") | {"AWS_DEFAULT_REGION": "secret"}
+    _, out, err = env(HOME="/secret", **(environment | REGION))
     assert "secret" not in out + err
     assert [name for name in sorted(names) if name not in err] == []
 
 
 def test_each_rule_has_a_case_above() -> None:
-    printed_warnings = "".join(env(**environment)[2] for environment, _ in FOUND)
+    printed_warnings = "".join(env(**environment)[2] for environment, _ in FOUND) + env()[2]
+    printed_warnings += env(**(REGION | {"AWS_DEFAULT_REGION": "eu-west-1"}))[2]
     with_other_tests = [("AWS_CONTAINER_AUTHORIZATION_TOKEN",), ("AWS_CONTAINER_AUTHORIZATION_TOKEN",)]
     assert [rule.names for rule in RULES if rule.why not in printed_warnings] == [*with_other_tests, tuple(HOME_FILES)]
 
@@ -388,3 +451,26 @@ def test_the_page_says_which_clients_run_a_credential_process() -> None:
     page = " ".join((ROOT / "docs/application.md").read_text().split())
     assert "v2 and Go v1 read the file only with `AWS_SDK_LOAD_CONFIG=1`, PHP reads `$HOME/.aws/config` only" in page
     assert "object_store, OpenDAL, MinIO and boto 2 start no process" in page
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, None),
+        ({"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-west-2"}, "eu-west-1"),
+        ({"AWS_CONFIG_FILE": "config"}, "eu-west-3"),
+        ({"AWS_CONFIG_FILE": "config", "AWS_REGION": "eu-west-2"}, "eu-west-3"),
+        ({"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials"}, "eu-west-4"),
+    ],
+)
+def test_botocore_reads_the_region_as_the_warnings_say(
+    variables: dict[str, str], region: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-3\n")
+    (tmp_path / "credentials").write_text("[default]\nregion = eu-west-4\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HOME": str(tmp_path)} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert Session().get_config_variable("region") == region

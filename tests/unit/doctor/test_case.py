@@ -15,6 +15,7 @@ from tests.helpers.values import token
 from tests.unit.doctor.cases import accepted, case
 
 URI, FILE = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+REGIONS = {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
 WEB_IDENTITY = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/R"}
 HERE = "http://127.0.0.1:9841"
 ROLE = "role_arn = arn:aws:iam::123456789012:role"
@@ -52,7 +53,7 @@ def test_port_and_profile_are_parsed_from_the_uri(uri: str, port: int, profile: 
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("path", ["/v1/credentials", "/v1/credentials/reader"])
 def test_a_uri_that_the_endpoint_serves_is_accepted(known: bool, path: str) -> None:  # noqa: FBT001
-    made = case({URI: f"{HERE}{path}", FILE: "/auth-token"} | (WEB_IDENTITY if known else {}), known=known)
+    made = case({URI: f"{HERE}{path}", FILE: "/auth-token"} | REGIONS | (WEB_IDENTITY if known else {}), known=known)
     assert made.place is Place.APPLICATION
     names = [finding.cause.name for finding in application.CHECK.run(made).findings]
     assert names == (["web_identity_variables"] if known else [])
@@ -63,7 +64,7 @@ def test_the_config_file_in_the_home_directory_is_read_unless_a_variable_names_a
     (tmp_path / ".aws/config").write_text("[default]\ncredential_process = aws-oidc-sidecar credential-process\n")
 
     def found(**environment: str) -> list[str]:
-        made = case({"HOME": str(tmp_path), **environment}, known=False, place=Place.APPLICATION)
+        made = case({"HOME": str(tmp_path)} | REGIONS | environment, known=False, place=Place.APPLICATION)
         return [finding.cause.name for finding in application.CHECK.run(made).findings]
 
     assert found() == []
@@ -72,14 +73,14 @@ def test_the_config_file_in_the_home_directory_is_read_unless_a_variable_names_a
 
 @pytest.mark.parametrize("uri", ["http://me:hunter2@elsewhere.test/creds", "http://127.0.0.1:port/v1/credentials/x"])
 def test_a_uri_of_another_form_names_no_profile(uri: str) -> None:
-    made = case({URI: uri, FILE: "/auth-token"}, known=False)
+    made = case({URI: uri, FILE: "/auth-token"} | REGIONS, known=False)
     assert made.facts["profile"] == "default"
     assert [finding.cause.name for finding in application.CHECK.run(made).findings] == ["other_endpoint"]
     assert "hunter2" not in repr([check.run(made) for check in (application.CHECK, auth_token.CHECK, daemon.CHECK)])
 
 
 def test_a_path_without_a_profile_does_not_match_a_named_profile() -> None:
-    made = case({URI: f"{HERE}/v1/credentials", FILE: "/auth-token"}, known=False, profile="reader")
+    made = case({URI: f"{HERE}/v1/credentials", FILE: "/auth-token"} | REGIONS, known=False, profile="reader")
     assert [finding.cause.name for finding in application.CHECK.run(made).findings] == ["other_endpoint"]
 
 
