@@ -12,6 +12,7 @@ from sidecar.commands import flags
 from sidecar.errors import InvalidValueError, SettingsError
 from sidecar.https.connect_to import redirected
 from sidecar.settings.read import read_text
+from sidecar.settings.regions import region
 
 __all__ = ("add_options", "run")
 
@@ -182,10 +183,10 @@ def _check_flags(given: argparse.Namespace) -> None:
         raise SettingsError("--partition", "needs --account-id", fix)
     if given.issuer_ca is not None and "BEGIN CERTIFICATE" not in _text(Path(given.issuer_ca)):
         raise SettingsError("--issuer-ca", "contains no certificate", "give a PEM file with CA certificates")
-    if given.account_id:
-        flags.parsed(spec.account_id, given.account_id, "--account-id")
-    if given.partition:
-        flags.parsed(spec.partition, given.partition, "--partition")
+    named = ((spec.account_id, "account_id"), (spec.partition, "partition"), (region, "region"))
+    for parse, name in named:
+        if getattr(given, name):
+            flags.parsed(parse, getattr(given, name), f"--{name.replace('_', '-')}")
 
 
 def _spec(given: argparse.Namespace) -> Spec:

@@ -16,7 +16,8 @@ from sidecar.errors import SettingsError
 from sidecar.https.connect_to import redirected
 from sidecar.settings.options import OPTIONS
 from sidecar.settings.read import read_profiles
-from sidecar.settings.resolve import Settings, resolve
+from sidecar.settings.regions import partition_of
+from sidecar.settings.resolve import Settings, find, resolve
 
 __all__ = ("add_options", "run")
 
@@ -25,9 +26,6 @@ _OPTION_NAMES: Final = frozenset({
     "sts-endpoint", "allow-http-sts", "fips", "dual-stack", "runtime-dir", "endpoint-port",
 })  # fmt: skip
 """The settings of the daemon that the doctor has too."""
-
-# A placeholder: an application's container has no role.
-_PLACEHOLDER: Final = "arn:aws:iam::000000000000:role/unknown"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -108,4 +106,7 @@ def _settings(given: argparse.Namespace, environment: Mapping[str, str]) -> tupl
     known = {"AWS_OIDC_SIDECAR_ROLE_ARN", "AWS_ROLE_ARN", "AWS_OIDC_SIDECAR_PROFILES_FILE"}
     if given_flags["role-arn"] or given_flags["profiles-file"] or any(environment.get(name) for name in known):
         return resolve(given_flags, environment, read_profiles, directory), True
-    return resolve(given_flags | {"role-arn": _PLACEHOLDER}, environment, read_profiles, directory), False
+    # An application's container has no role. The placeholder is in the partition of the region, whichever that is.
+    (region,) = (find(option, given_flags, environment)[0] for option in OPTIONS if option.name == "region")
+    placeholder = f"arn:{partition_of(region) or 'aws'}:iam::000000000000:role/unknown"
+    return resolve(given_flags | {"role-arn": placeholder}, environment, read_profiles, directory), False

@@ -116,15 +116,6 @@ class AwsView:
         except (exceptions.BotoCoreError, ValueError):
             return CallerUnknown("")
 
-    def partition(self, region: str) -> str:
-        """Return a region's partition, such as "aws-cn", or "" if the region is empty or not known."""
-        from botocore import exceptions  # noqa: PLC0415 - as above
-
-        try:
-            return str(self._session.get_partition_for_region(region)) if region else ""
-        except exceptions.BotoCoreError:
-            return ""
-
     def sts_endpoint(self, profile: Profile) -> str:
         """Return the URL of STS for a profile, or "" if botocore knows none."""
         from botocore import exceptions  # noqa: PLC0415 - as above

@@ -200,12 +200,7 @@ class Case:
     @cached_property
     def exchange_result(self) -> ExchangeResult | None:
         """The result of one exchange, done now as the daemon does it; None if it was not tried or had no known form."""
-        if (
-            self.options.no_exchange
-            or not self.role_known
-            or not self.partition_fits
-            or not isinstance(self.token, Token)
-        ):
+        if self.options.no_exchange or not self.role_known or not isinstance(self.token, Token):
             return None
         session, credentials = new_session(), None
         for profile in self.role_chain:
@@ -228,18 +223,6 @@ class Case:
         if not self.role_known:
             return IamUnknown("no role is set")
         return self.aws.read_iam(self.role_chain[0])
-
-    @cached_property
-    def partition_fits(self) -> bool:
-        """Whether every role is in the partition of its region; a region that is not known counts as fitting."""
-        pairs = ((profile.role_arn.split(":")[1], self.partition(profile)) for profile in self.role_chain)
-        return all(right in {"", partition} for partition, right in pairs)
-
-    def partition(self, profile: Profile) -> str:
-        """Return the partition of the STS endpoint of a profile, such as "aws-cn", or "" if it is not known."""
-        if profile.region or profile.endpoint_url:
-            return self.aws.partition(profile.region)
-        return "aws"  # the partition of the global endpoint of STS
 
     @property
     def proofs(self) -> frozenset[str]:

@@ -20,9 +20,10 @@ from sidecar.limits import (
     ROLE_ARN_MAX_CHARS,
 )
 from sidecar.model import OnChange
+from sidecar.settings.regions import region
 
 __all__ = (
-    "ON_CHANGE_HELP", "OPTIONS", "VARIABLE_PREFIX", "Option", "duration", "on_change", "region", "role_arn",
+    "ON_CHANGE_HELP", "OPTIONS", "VARIABLE_PREFIX", "Option", "duration", "on_change", "role_arn",
     "session_name", "switch", "url",
 )  # fmt: skip
 
@@ -30,7 +31,6 @@ VARIABLE_PREFIX: Final = "AWS_OIDC_SIDECAR_"
 RUNTIME_DIRECTORY: Final = "/var/run/aws-oidc-sidecar"
 DEFAULT_TOKEN_FILE: Final = "/var/run/secrets/aws-oidc-sidecar/token"  # noqa: S105 - a path
 
-_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 _CLUSTER = re.compile(f"[{NAME_CHARACTERS}]{{0,32}}")
 
 
@@ -45,13 +45,6 @@ def session_name(text: str) -> str:
     """Return a role session name, or an empty text; InvalidValueError for a name that STS does not accept."""
     if text and not SESSION_NAME.fullmatch(text):
         raise InvalidValueError("not a role session name", "use 2 to 64 of A-Z a-z 0-9 _ + = , . @ - (AWS STS)")
-    return text
-
-
-def region(text: str) -> str:
-    """Return an AWS region, or an empty text; InvalidValueError for a text without the form of a region."""
-    if text and not _REGION.fullmatch(text):
-        raise InvalidValueError("not an AWS region", "use a region code such as eu-central-1")
     return text
 
 

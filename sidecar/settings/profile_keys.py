@@ -10,6 +10,7 @@ from sidecar.errors import InvalidValueError
 from sidecar.iam.names import POLICY_ARN
 from sidecar.limits import POLICY_ARNS_MAX, POLICY_MAX_CHARS
 from sidecar.settings import options
+from sidecar.settings.regions import region
 
 __all__ = ("FIXES", "IGNORED", "KEYS", "OTHER_SECTIONS", "ProfileKey", "misleads", "profile_name")
 
@@ -76,7 +77,7 @@ KEYS: Final[Mapping[str, ProfileKey]] = {
     "duration_seconds": ProfileKey(
         "duration_seconds", options.duration, "lifetime of the credentials in seconds; at most 3600 with source_profile"
     ),
-    "region": ProfileKey("region", options.region, "AWS region of the STS endpoint"),
+    "region": ProfileKey("region", region, "AWS region of the STS endpoint"),
     "endpoint_url": ProfileKey("endpoint_url", options.url, "URL of another STS endpoint"),
     "use_fips_endpoint": ProfileKey("fips", options.switch, "use the FIPS endpoint of STS"),
     "use_dualstack_endpoint": ProfileKey("dual_stack", options.switch, "use the dual-stack endpoint of STS"),

@@ -15,6 +15,7 @@ from sidecar.limits import DURATION_WARN_SECONDS
 from sidecar.model import Profile
 from sidecar.settings.options import OPTIONS, VARIABLE_PREFIX, Option
 from sidecar.settings.profiles import parse_profiles
+from sidecar.settings.regions import check_region
 
 __all__ = ("Settings", "find", "resolve")
 
@@ -175,10 +176,22 @@ def _reject_contradictions(values: Mapping[str, Any], sources: Mapping[str, str]
 
 
 def _reject_endpoint(profile: Profile, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    file = f"{values['profiles-file']}: [{profile.name}]" if values["profiles-file"] else ""
+
+    def place(option: str, key: str, value: object) -> str:
+        inherited = value == values[option] and sources[option] != "default"
+        return sources[option] if inherited or not file else f"{file} {key}"
+
+    check_region(
+        profile,
+        of_role=place("role-arn", "role_arn", profile.role_arn),
+        of_region=place("region", "region", profile.region),
+        of_fips=place("fips", "use_fips_endpoint", profile.fips),
+        of_dual_stack=place("dual-stack", "use_dualstack_endpoint", profile.dual_stack),
+    )
     if not profile.endpoint_url:
         return
-    of_profile = f"{values['profiles-file']}: [{profile.name}] endpoint_url"
-    where = sources["sts-endpoint"] if profile.endpoint_url == values["sts-endpoint"] else of_profile
+    where = place("sts-endpoint", "endpoint_url", profile.endpoint_url)
     if profile.endpoint_url.startswith("http://") and not values["allow-http-sts"]:
         fix = "use https, or set --allow-http-sts=true if the endpoint is on your own machine"
         raise SettingsError(where, "has no TLS: the token would cross the network unencrypted", fix)

@@ -271,13 +271,6 @@ FAULTS = {
         None,
         f"exempt arn:aws:iam::123456789012:role/{ROLE}",
     ),
-    "wrong partition": Row(
-        variable("AWS_ROLE_ARN", f"arn:aws-cn:iam::123456789012:role/{ROLE}"),
-        {"role": ["wrong_partition"]},
-        None,
-        "write the role's ARN with aws,",
-        2,
-    ),
     "duration above the role's maximum": Row(
         variable("AWS_OIDC_SIDECAR_DURATION", "7200"),
         {"iam": ["duration_over_maximum"], "exchange": ["duration_over_maximum"]},

@@ -169,8 +169,6 @@ def _why_not(case: Case) -> str:
         return "--no-exchange is set"
     if not case.role_known:
         return "no role is set"
-    if not case.partition_fits:
-        return "STS of this region cannot find a role of another partition"
     if not isinstance(case.token, Token):
         return "only the sidecar has the token" if case.place is Place.APPLICATION else "no token available"
     return ""

@@ -1,4 +1,4 @@
-"""Checks the settings of the role: it is set, and its partition is that of the region."""
+"""Checks that a role is set. Its partition was compared with the region's before any check."""
 
 from typing import Final
 
@@ -15,12 +15,6 @@ _MISSING: Final = Cause(
     "set AWS_ROLE_ARN or --profiles-file, with the value of the sidecar's container",
     exit_code=Exit.USAGE,
 )
-_PARTITION: Final = Cause(
-    "wrong_partition",
-    "the role is in partition {partition}, and region {region} is in another: STS of that region cannot find the role",
-    "write the role's ARN with {right_partition}, or set a region of partition {partition}",
-    exit_code=Exit.USAGE,
-)
 
 
 def _run(case: Case) -> CheckResult:
@@ -30,20 +24,13 @@ def _run(case: Case) -> CheckResult:
         if case.place is Place.APPLICATION:
             return skipped("only the sidecar has this setting")
         return broken("no role is set", Finding(_MISSING, case.facts))
-    for profile in case.role_chain:
-        partition, right = profile.role_arn.split(":")[1], case.partition(profile)
-        if right and partition != right:
-            region = profile.region or "aws-global"
-            facts = case.facts | {"partition": partition, "right_partition": right, "region": region}
-            where = f"in region {region}" if profile.region else "without a region: the global endpoint of STS"
-            return broken(f"{profile.role_arn} {where}", Finding(_PARTITION, facts))
     return good(", then ".join(profile.role_arn for profile in case.role_chain))
 
 
 CHECK: Final = Check(
     "role",
     "role",
-    "a role is set, and its partition is that of the region",
-    (_MISSING, _PARTITION),
+    "a role is set",
+    (_MISSING,),
     _run,
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.doctor.checks import application, auth_token, daemon, role, token_file
+from sidecar.doctor.checks import application, auth_token, daemon, token_file
 from sidecar.doctor.options import Place
 from sidecar.doctor.result import CheckStatus
 from sidecar.doctor.sts import Stage, StsProbe
@@ -109,22 +109,6 @@ def test_the_sidecar_is_detected_by_the_directory_of_any_served_profile(tmp_path
     assert source.place is Place.SIDECAR
     for check in (auth_token.CHECK, daemon.CHECK):
         assert check.run(source).evidence == "profile default is not served (serve = false)"
-
-
-@pytest.mark.parametrize(
-    ("environment", "status"),
-    [
-        ({}, CheckStatus.BROKEN),
-        ({"AWS_REGION": "cn-north-1"}, CheckStatus.GOOD),
-        ({"AWS_ENDPOINT_URL_STS": "https://sts.test"}, CheckStatus.GOOD),
-    ],
-)
-def test_without_a_region_the_sts_endpoint_is_in_partition_aws(
-    environment: dict[str, str], status: CheckStatus
-) -> None:
-    made = case(environment, profiles="[default]\nrole_arn = arn:aws-cn:iam::123456789012:role/R\n")
-    assert role.CHECK.run(made).status is status
-    assert made.partition_fits is (status is CheckStatus.GOOD)
 
 
 def test_a_token_that_aws_accepted_has_not_expired_whatever_the_local_clock(tmp_path: Path) -> None:

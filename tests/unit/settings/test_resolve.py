@@ -167,12 +167,6 @@ def test_a_short_duration_and_a_missing_region_give_a_warning() -> None:
     assert "AWS_REGION" in region
 
 
-@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc"])
-def test_roles_of_all_partitions_are_accepted(partition: str) -> None:
-    arn = f"arn:{partition}:iam::123456789012:role/path/to/Role"
-    assert resolve({}, {"AWS_ROLE_ARN": arn}).profiles[0].role_arn == arn
-
-
 PATHS = ("profiles-file", "token-file", "runtime-dir", "auth-token-file")
 
 
