@@ -81,6 +81,11 @@ CONTENT_MAX_BYTES: Final = 2_097_152
 WORKER_READY_SECONDS: Final = 60.0
 STS_CONNECT_SECONDS: Final = 2.0
 STS_ATTEMPT_SECONDS: Final = 10.0
+# The daemon kills the child at these times. The child's own deadlines are later, for a daemon that is stopped.
+WORKER_OWN_DEADLINE_FACTOR: Final = 2.0
+# RLIMIT_DATA of the child; boto3 was measured to need 33 MB. botocore reads an answer of any size into memory, and at
+# the container's memory limit the kernel would kill the daemon too. Both together stay below that limit.
+WORKER_DATA_MAX_BYTES: Final = 67_108_864
 # An exchange must not slow the endpoint down.
 WORKER_NICE: Final = 10
 # An answer holds one session token; STS states no limit, but clients take at most 10,000 bytes in all.

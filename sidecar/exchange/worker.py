@@ -5,17 +5,28 @@ writes one line for each request, all JSON. A request has a token, or for role c
 profile. Tokens and credentials cross these two pipes and nothing else: an argument would be in ``/proc/*/cmdline``, a
 variable in ``/proc/*/environ``, a file on a disk.
 
-Exit status: 0 when standard input ends, 1 if a line of requests cannot be parsed.
+Exit status: 0 when standard input ends, 1 if a line of requests cannot be parsed. SIGKILL ends it with the daemon, and
+SIGALRM when a step takes longer than the daemon waits for it.
 """
 
 import email.utils
 import json
 import os
+import resource
+import signal
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from sidecar.limits import STS_ATTEMPT_SECONDS, STS_CONNECT_SECONDS, WORKER_NICE
+from sidecar.isolation import end_with_parent
+from sidecar.limits import (
+    STS_ATTEMPT_SECONDS,
+    STS_CONNECT_SECONDS,
+    WORKER_DATA_MAX_BYTES,
+    WORKER_NICE,
+    WORKER_OWN_DEADLINE_FACTOR,
+    WORKER_READY_SECONDS,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
@@ -34,7 +45,11 @@ _NOTHING_CONFIGURED: Final = {
 
 def main() -> int:
     """Do the requests on standard input; the docstring of the module has the protocol. Return the exit status."""
+    # First. If the daemon has ended before, no request arrives: it sends them after `ready`, and its pipes end.
+    end_with_parent()
+    _allow_seconds(WORKER_READY_SECONDS)
     os.nice(WORKER_NICE)
+    _limit_memory()
     session = new_session()
     _write({"ready": True})
     for line in sys.stdin.buffer:
@@ -43,8 +58,22 @@ def main() -> int:
         except (ValueError, KeyError, TypeError):
             return 1
         for request in requests:
+            _allow_seconds(STS_ATTEMPT_SECONDS)
             _write({"profile": request["profile"], **exchange(session, request)})
     return 0
+
+
+def _allow_seconds(seconds: float) -> None:
+    """End this process if the next step takes longer: a server that sends a byte a second resets botocore's timeout."""
+    # The default action needs no running interpreter. The daemon may have been started with the signal ignored.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds * WORKER_OWN_DEADLINE_FACTOR)
+
+
+def _limit_memory() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = WORKER_DATA_MAX_BYTES if hard == resource.RLIM_INFINITY else min(hard, WORKER_DATA_MAX_BYTES)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def new_session() -> Any:  # noqa: ANN401 - boto3 comes late, untyped
@@ -94,6 +123,8 @@ def exchange(session: Any, request: Mapping[str, Any]) -> dict[str, Any]:  # noq
     except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError) as error:
         return {"failure": {"outcome": "timeout", "code": type(error).__name__}}
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        if isinstance(error.kwargs.get("error"), MemoryError):
+            return {"failure": {"outcome": "invalid_response", "code": "MemoryError"}}
         return {"failure": {"outcome": "unreachable", "code": type(error).__name__}}
     # For any other exception of botocore or of this module, only the name of its class is returned: its text may quote
     # the request, and that holds the token.

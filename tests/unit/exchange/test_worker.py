@@ -1,9 +1,17 @@
 """The requests that the real botocore sends to STS: each is caught just before it is sent."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -135,3 +143,86 @@ def test_the_worker_requests_no_credentials_from_an_endpoint() -> None:
         assert asyncio.run(scenario())["failure"]["outcome"] == "unreachable"
         with pytest.raises(BlockingIOError):
             endpoint.accept()
+
+
+def _send_without_end(server: socket.socket) -> None:
+    with contextlib.suppress(OSError), server.accept()[0] as connection:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 1_000_000)
+
+
+@pytest.mark.mutant("the exchange process has no memory limit")
+def test_an_answer_of_200_megabytes_ends_at_the_memory_limit() -> None:
+    """Without it the kernel would kill the whole container, with the daemon."""
+
+    async def scenario(url: str) -> dict[str, Any]:
+        async with start_worker(COMMAND, worker_environment({})) as child:
+            assert await child.receive() == {"ready": True}
+            child.send({"requests": [request_line(of(endpoint_url=url), "")]})
+            return await child.receive()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = threading.Thread(target=_send_without_end, args=(server,))
+        sender.start()
+        answer = asyncio.run(scenario(f"http://127.0.0.1:{server.getsockname()[1]}"))
+        sender.join()
+    assert answer == {"profile": "default", "failure": {"outcome": "invalid_response", "code": "MemoryError"}}
+
+
+@pytest.mark.mutant("the exchange process has no deadline of its own")
+def test_a_worker_whose_daemon_is_stopped_ends_by_itself() -> None:
+    """An STS that sends a byte from time to time never reaches botocore's timeout, and the worker has the token."""
+    code = (
+        "import time; from sidecar.exchange import worker\n"
+        "worker.STS_ATTEMPT_SECONDS, worker.new_session = 0.1, lambda: None\n"
+        "worker.exchange = lambda *_: [time.sleep(0.01) for _ in range(3_000)]\n"
+        "worker.main()\n"
+    )
+
+    async def scenario() -> None:
+        async with start_worker([sys.executable, "-I", "-c", code], {}) as child:
+            assert await child.receive() == {"ready": True}
+            child.send({"requests": [request_line(of(), "")]})
+            async with asyncio.timeout(15.0):
+                with pytest.raises(EOFError):
+                    await child.receive()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.mutant("the exchange process outlives a killed daemon")
+def test_the_worker_ends_with_its_daemon_during_an_exchange() -> None:
+    """With SIGKILL the daemon cannot kill its child, and the child has the token."""
+    child = (
+        "from sidecar.exchange import worker; import time; worker.new_session = lambda: time.sleep(60); worker.main()"
+    )
+    daemon = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-I', '-c', {child!r}], stdin=subprocess.PIPE)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-I", "-c", daemon], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        nice = -1
+        while nice < 10:  # the kernel is asked before
+            nice = os.getpriority(os.PRIO_PROCESS, pid)
+            time.sleep(0.01)
+        # The end of the child's pipe would end it too, but not while it waits for STS.
+        parent.kill()
+    for _ in range(1_000):
+        if not runs(pid):
+            return
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the worker outlived its daemon")
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
