@@ -16,6 +16,7 @@ from watchdog.observers import Observer as FileObserver
 
 from sidecar import __version__
 from sidecar.clock import Clock
+from sidecar.credentials.progress import why_none
 from sidecar.credentials.refresher import Refresher
 from sidecar.credentials.store import CredentialSink, ProfileHolder, Store
 from sidecar.endpoint.admin import AdminServer
@@ -130,7 +131,7 @@ class Daemon:
             self._volumes.auth_tokens,
             self._clock,
             self._settings.endpoint_port,
-            status=lambda name: self._refresher.state(name).failure,
+            status=self._why_none,
             rejected=self._reporter.request_rejected,
         )
         admin = AdminServer(
@@ -246,11 +247,12 @@ class Daemon:
         for name, profile in self._profiles.items():
             held = self._store.get(name)
             if profile.served and (held is None or not held.servable(now)):
-                failure = self._refresher.state(name).failure
-                reason = f"{failure.outcome}; {failure.hint}" if failure else "the first exchange has not ended yet"
-                return False, f"{name}: no unexpired credentials: {reason}"
+                return False, f"{name}: no unexpired credentials: {self._why_none(name)}"
         self._started = True
         return True, "ready"
+
+    def _why_none(self, name: str) -> str:
+        return why_none(self._refresher.state(name), self._clock.now())
 
     def _startup(self) -> tuple[bool, str]:
         # Started stays started: the startup probe gates the application's start, not later outages.

@@ -15,6 +15,6 @@ def end_with_parent() -> None:
 
 
 def _prctl(option: int, argument: int = 0) -> int:
-    address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+    address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type] # None: this program
     result: int = _ctypes.call_cdeclfunction(address, (option, argument, 0, 0, 0))
     return result

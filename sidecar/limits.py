@@ -90,7 +90,7 @@ WORKER_DATA_MAX_BYTES: Final = 67_108_864
 WORKER_NICE: Final = 10
 # An answer holds one session token; STS states no limit, but clients take at most 10,000 bytes in all.
 WORKER_LINE_MAX_BYTES: Final = 131_072
-# Between the Date header of STS and the time from which STS counts the lifetime.
+# Between a clock, that of this node or of a Date header, and the one from which STS counts the lifetime.
 EXPIRATION_SLACK_SECONDS: Final = 300.0
 
 # --- the endpoint ---

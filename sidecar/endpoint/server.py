@@ -14,7 +14,6 @@ from sidecar.credentials.store import Store
 from sidecar.endpoint.descriptors import shares
 from sidecar.endpoint.guard import REJECTIONS, Guard, Rejection
 from sidecar.endpoint.served_life import LifetimeHistogram
-from sidecar.errors import Failure
 from sidecar.http1.connection import Limits
 from sidecar.http1.listener import Listener, bind
 from sidecar.http1.parser import Fault, Request
@@ -22,10 +21,10 @@ from sidecar.http1.response import EncodedResponse, Pending, encode_response, er
 from sidecar.limits import DRAIN_SECONDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, FIRST_CREDENTIALS_WAIT_SECONDS
 from sidecar.model import Held, Profile
 
-__all__ = ("EXPIRED", "NO_CREDENTIALS", "OK", "REQUEST_LABELS", "CredentialServer", "LastFailure", "OnRejection")
+__all__ = ("EXPIRED", "NO_CREDENTIALS", "OK", "REQUEST_LABELS", "CredentialServer", "OnRejection", "Reason")
 
-LastFailure = Callable[[str], Failure | None]
-"""Returns the last failure of a profile, or None; must not raise."""
+Reason = Callable[[str], str]
+"""Returns why a profile serves no credentials, one line; must not raise."""
 
 OnRejection = Callable[[int, str, str], None]
 """Called with status, reason and fix of each rejected request; must not raise."""
@@ -46,7 +45,7 @@ REQUEST_LABELS: Final = (
 
 class _Served:
     # One profile: its credentials, and the answer while they are valid.
-    __slots__ = ("answer", "had", "held", "problem", "profile", "waiting")
+    __slots__ = ("answer", "expired", "had", "held", "problem", "profile", "waiting")
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
@@ -54,6 +53,8 @@ class _Served:
         self.answer: EncodedResponse | None = None
         self.problem: tuple[tuple[int, str], EncodedResponse] | None = None
         self.had = False
+        # Whether the last credentials were withdrawn because their time was over.
+        self.expired = False
         self.waiting: list[Pending] = []
 
 
@@ -65,7 +66,7 @@ class CredentialServer:
         auth_tokens: the auth token of each served profile, now and when ``set_profiles`` is called.
         clock: read for each request.
         port: on 127.0.0.1; this server cannot listen on another address. 0 for a free port.
-        status: the last failure of a profile, for the message of a 503.
+        status: why a profile serves no credentials, for the message of a 503.
         rejected: receives each rejection of a request, but nothing of the request.
         limits: of the connections; by default their number depends on the process's limit of open files.
         first_set_seconds: how long a request waits for the first credentials of a profile.
@@ -81,7 +82,7 @@ class CredentialServer:
         clock: Clock,
         port: int = ENDPOINT_PORT,
         *,
-        status: LastFailure | None = None,
+        status: Reason = lambda _: "try again",
         rejected: OnRejection | None = None,
         limits: Limits | None = None,
         first_set_seconds: float = FIRST_CREDENTIALS_WAIT_SECONDS,
@@ -198,6 +199,10 @@ class CredentialServer:
         served = self._served.get(profile)
         if served is None:
             return  # the profile is a source of others, and is not served
+        if held is not None:
+            served.expired = False
+        elif served.held is not None:
+            served.expired = not served.held.servable(self._now())
         served.held, served.answer, served.problem = held, None, None
         if held is not None:
             try:
@@ -232,12 +237,10 @@ class CredentialServer:
             label, answer = served.problem
             self.requests[label] += 1
             return answer
-        label, text = (EXPIRED, "the credentials expired") if served.held else (NO_CREDENTIALS, "no credentials")
+        expired = served.held is not None or served.expired
+        label, text = (EXPIRED, "the credentials expired") if expired else (NO_CREDENTIALS, "no credentials")
         self.requests[label] += 1
-        failure = None if self._status is None else self._status(served.profile)
-        if failure is None:
-            return error(503, label[1], f"{text}, and no exchange with AWS has completed since; try again")
-        return error(503, label[1], f"{text}; last exchange: {failure.outcome}; {failure.hint}")
+        return error(503, label[1], f"{text}; {self._status(served.profile)}")
 
     def _count_fault(self, fault: Fault) -> None:
         self._reject(fault.status, fault, fault.text)

@@ -27,8 +27,6 @@ TOO_LARGE: Final = Failure(
     "the credentials are larger than SDKs read: shorten the session policy, its ARNs or the tags",
     "TooLarge",
 )
-# 9999-12-31T23:59:59Z: no later time can be written in the format that clients read.
-_LAST_SECOND: Final = 253_402_300_799
 
 
 def request_line(request: AssumeRoleRequest, cluster: str) -> dict[str, object]:
@@ -67,7 +65,8 @@ def parse_result(request: AssumeRoleRequest, answer: Mapping[str, Any], sent: In
     Args:
         request: the request that was sent.
         answer: has the key `result`, `aws_error` or `failure`, as the worker writes it.
-        sent: the time just before the call; its wall time is used where the answer of STS has no time.
+        sent: the time just before the call. No credentials are believed beyond its wall time, the requested duration
+            and a slack together; it also replaces a time of STS that is missing or cannot be right.
 
     Raises:
         KeyError, TypeError, ValueError, OverflowError: the answer does not have this form.
@@ -93,25 +92,24 @@ def _result(request: AssumeRoleRequest, fields: Mapping[str, Any], sent: Instant
         return local_failure(Outcome.INVALID_RESPONSE, "IncompleteCredentials")
     if sum(len(fields[name]) for name in _CREDENTIAL_FIELDS) > BODY_MAX_BYTES - BODY_REST_BYTES:
         return TOO_LARGE
-    expires_at = fields["expires_at"]
-    sts_time = fields["sts_time"]
-    began_at = sent.wall if sts_time is None else sts_time
     wanted = float(request.profile.duration_seconds)
-    lifetime = float(expires_at) - began_at
+    # STS never grants more than was requested, and a client would trust a later expiration and never refresh. So an
+    # answer is believed up to a slack beyond it: servers on the way set `Date` and answer in place of STS.
+    latest = wanted + EXPIRATION_SLACK_SECONDS
+    left = float(fields["expires_at"]) - sent.wall
+    sts_time = fields["sts_time"]
+    lifetime = left if sts_time is None else float(fields["expires_at"]) - sts_time
+    if not 0 < lifetime <= latest:
+        # The time of STS cannot be right. That of this node can be slow: `wanted` limits what it adds.
+        lifetime = left
     if not math.isfinite(lifetime) or lifetime <= 0:
         return local_failure(Outcome.INVALID_RESPONSE, "AlreadyExpired")
-    # STS never grants a longer lifetime than was requested. A client would trust such an expiration and never refresh.
-    if (sts_time is not None and lifetime > wanted + EXPIRATION_SLACK_SECONDS) or expires_at > _LAST_SECOND:
-        return local_failure(Outcome.INVALID_RESPONSE, "ExpirationTooLate")
-    # If STS gave no time, a wrong clock of this node must not make the lifetime longer.
-    lifetime = min(lifetime, wanted)
     credentials = Credentials(
         access_key_id=fields["access_key_id"],
         secret_access_key=fields["secret_access_key"],
         session_token=fields["session_token"],
-        # If STS gave no time, an expiration years ahead is not trusted either: clients would never refresh.
-        expires_at=int(min(expires_at, began_at + wanted)),
+        expires_at=int(fields["expires_at"] if left <= latest else sent.wall + wanted),
         role_arn=request.profile.role_arn,
         account_id=account_of(str(fields["assumed_role_arn"])) or account_of(request.profile.role_arn),
     )
-    return AssumeRoleResult(credentials, lifetime, sent.mono)
+    return AssumeRoleResult(credentials, min(lifetime, wanted), sent.mono)

@@ -187,15 +187,23 @@ def _assume_role(client: "STSClient", request: Mapping[str, Any]) -> dict[str, A
         # ProviderId is for OAuth 2.0 providers and must stay out (AWS STS API Reference).
         answer = client.assume_role_with_web_identity(**parameters, WebIdentityToken=request["token"])
     credentials = answer["Credentials"]
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     return {
         "access_key_id": credentials["AccessKeyId"],
         "secret_access_key": credentials["SecretAccessKey"],
         "session_token": credentials["SessionToken"],
         "expires_at": int(credentials["Expiration"].timestamp()),
         "assumed_role_arn": answer["AssumedRoleUser"]["Arn"],
-        "sts_time": email.utils.parsedate_to_datetime(date).timestamp() if date else None,
+        "sts_time": _time_of(answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")),
     }
+
+
+def _time_of(date: str) -> float | None:
+    """Return the seconds since 1970 of a Date header (RFC 9110 section 5.6.7), or None if it has another form."""
+    fields = email.utils.parsedate_tz(date)
+    try:
+        return float(email.utils.mktime_tz(fields)) if fields else None
+    except (ValueError, OverflowError):
+        return None  # a 32nd of January, or a year that no time has
 
 
 if __name__ == "__main__":

@@ -209,7 +209,12 @@ class Listener:
             self.loop.add_reader(self._socket, self._accept)
 
     def _tick(self) -> None:
+        # Two turns later, with this time: after a stall (SIGSTOP, a frozen control group) this timer can
+        # run before requests that arrived meanwhile are read, and closing their connections would reset them.
+        self.loop.call_soon(self.loop.call_soon, self._sweep_and_wait, self.loop.time())
+
+    def _sweep_and_wait(self, now: float) -> None:
         self._timer = None
-        self.sweep(self.loop.time())
+        self.sweep(now)
         if self._connections:
             self._timer = self.loop.call_later(self.limits.sweep_seconds, self._tick)

@@ -34,7 +34,7 @@ def test_it_prints_why_there_are_no_credentials(fresh_world: World, run_sidecar:
     sidecar.wait_for("exchange_failed")
     code, text, _ = check(f"--admin-port={sidecar.admin_port}")
     assert code == 1
-    assert text.startswith("default: no unexpired credentials: unreachable; STS cannot be reached")
+    assert text.startswith("default: no unexpired credentials: last exchange: unreachable; STS cannot be reached")
     assert text.count("\n") == 1
 
 

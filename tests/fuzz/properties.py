@@ -6,7 +6,12 @@ import re
 from sidecar.credentials.bodies import format_time
 from sidecar.credentials.timing import hold
 from sidecar.errors import Failure, Outcome, SettingsError
-from sidecar.limits import CHAINED_DURATION_MAX_SECONDS, DURATION_MAX_SECONDS, DURATION_MIN_SECONDS
+from sidecar.limits import (
+    CHAINED_DURATION_MAX_SECONDS,
+    DURATION_MAX_SECONDS,
+    DURATION_MIN_SECONDS,
+    EXPIRATION_SLACK_SECONDS,
+)
 from sidecar.model import AssumeRoleRequest, AssumeRoleResult, OnChange, Profile
 from sidecar.settings.profile_keys import KEYS
 from sidecar.settings.profiles import parse_profiles
@@ -53,6 +58,7 @@ def _givenare_good(request: AssumeRoleRequest, result: AssumeRoleResult) -> None
     assert hold(result).stop_mono <= CLOCK.mono + requested, "served for longer than requested"
     # A client uses the expiration alone: one that it cannot parse, or that is years ahead, is as bad as none.
     assert format_time(given.expires_at)
+    assert given.expires_at <= CLOCK.wall + requested + EXPIRATION_SLACK_SECONDS, "an expiration that was not requested"
     assert given.role_arn == ROLE_ARN
     # SDKs make host names from it (account-based endpoints).
     assert re.fullmatch(r"([0-9]{12})?", given.account_id), "not an account"

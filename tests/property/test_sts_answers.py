@@ -196,10 +196,20 @@ def test_bytes_that_are_not_http(sts: FalseSts, session: boto3.session.Session, 
     assert all(isinstance(result, Failure) for result in ask(sts, session, answer))
 
 
-def test_a_valid_answer_gives_a_result(sts: FalseSts, session: boto3.session.Session) -> None:
-    for result in ask(sts, session, http(result_xml(), date=formatdate(NOW, usegmt=True))):
+@pytest.mark.mutant("a Date that cannot be right leaves no credentials")
+@pytest.mark.parametrize(
+    "date",
+    [
+        "", "yesterday", "Fri, 99 Foo 2027 08:00:00 GMT", "Fri, 01 Jan 99999999999 08:00:00 GMT",
+        *(formatdate(NOW + off, usegmt=True) for off in (-86_400, -600, 0, 600, 7_200)),
+    ],
+)  # fmt: skip
+def test_a_valid_answer_gives_a_result_whatever_its_date(
+    sts: FalseSts, session: boto3.session.Session, date: str
+) -> None:
+    for result in ask(sts, session, http(result_xml(), date=date)):
         assert isinstance(result, AssumeRoleResult)
-        assert result.lifetime_seconds == 3_600
+        assert 3_000 <= result.lifetime_seconds <= 3_600
         assert result.credentials.secret_access_key == SECRET
         assert result.credentials.account_id == "123456789012"
 

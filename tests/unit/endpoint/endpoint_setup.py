@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sidecar.credentials.store import Store
-from sidecar.endpoint.server import CredentialServer, LastFailure
+from sidecar.endpoint.server import CredentialServer, Reason
 from sidecar.model import Held
 from tests.helpers.clock import FakeClock
 from tests.helpers.peer import Peer, held, request
@@ -19,7 +19,7 @@ AS_WRITER = request("/v1/credentials/writer", f"Authorization: {WRITER}")
 class EndpointSetup:
     """A server with its clock and its store."""
 
-    def __init__(self, status: LastFailure | None, first_set_seconds: float) -> None:
+    def __init__(self, status: Reason, first_set_seconds: float) -> None:
         self.clock = FakeClock()
         self.store = Store(["reader", "writer"])
         self.rejected: list[tuple[int, str, str]] = []
@@ -42,7 +42,7 @@ class EndpointSetup:
 
 @asynccontextmanager
 async def site(
-    status: LastFailure | None = None, first_set_seconds: float = 60.0
+    status: Reason = lambda _: "try again", first_set_seconds: float = 60.0
 ) -> AsyncIterator[tuple[EndpointSetup, Peer]]:
     made = EndpointSetup(status, first_set_seconds)
     await made.server.start()

@@ -5,12 +5,9 @@ from dataclasses import replace
 import pytest
 
 from sidecar.endpoint.server import EXPIRED, NO_CREDENTIALS
-from sidecar.errors import Failure, Outcome, Retry
 from sidecar.limits import BODY_MAX_BYTES
 from tests.helpers.peer import run, until
 from tests.unit.endpoint.endpoint_setup import AS_READER, site
-
-DENIED = Failure(Outcome.ACCESS_DENIED, Retry.PERMANENT, "let the role trust this ServiceAccount", "AccessDenied", 403)
 
 
 def test_expired_credentials_are_served_again_after_a_clock_fix() -> None:
@@ -95,20 +92,36 @@ def test_after_a_withdrawal_the_answer_is_503_at_once() -> None:
     run(main())
 
 
+def test_after_the_expiration_the_answer_says_so_also_when_the_credentials_were_withdrawn() -> None:
+    async def main() -> None:
+        async with site() as (here, client):
+            here.store.publish("reader", here.hold())
+            here.clock.advance(3_570)
+            for _ in range(2):
+                here.store.publish("reader", None)
+                assert json.loads((await client.ask(AS_READER)).body)["code"] == "expired"
+            # A change of the role withdraws credentials that have time left.
+            here.store.publish("reader", here.hold())
+            here.store.publish("reader", None)
+            assert json.loads((await client.ask(AS_READER)).body)["code"] == "no_credentials"
+
+    run(main())
+
+
 @pytest.mark.rule("Kubernetes D5")
-def test_a_503_has_the_last_outcome_and_the_fix() -> None:
+def test_a_503_has_the_reason_of_its_profile() -> None:
     asked: list[str] = []
 
-    def status(profile: str) -> Failure:
+    def status(profile: str) -> str:
         asked.append(profile)
-        return DENIED
+        return "let the role trust this ServiceAccount"
 
     async def main() -> None:
         async with site(status, first_set_seconds=0.0) as (_, client):
             body = json.loads((await client.ask(AS_READER)).body)
             assert body["code"] == body["Code"] == "no_credentials"
             assert body["message"] == body["Message"]
-            assert "access_denied; let the role trust this ServiceAccount" in body["message"]
+            assert body["message"] == "no credentials; let the role trust this ServiceAccount"
             assert asked == ["reader"]
 
     run(main())

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import time
 
 import pytest
 
@@ -160,6 +161,24 @@ def test_an_unfinished_request_is_answered_408_after_its_time() -> None:
             assert here.faults == [Fault.TIMEOUT]
             (reply,) = replies_in(await client.rest())
             assert (reply.status, reply.closes) == (408, True)
+
+    run(main())
+
+
+@pytest.mark.mutant("a stall resets requests that arrived during it")
+@pytest.mark.parametrize("sent_before", [b"", b"GET / HT"])
+def test_a_request_that_arrived_during_a_stall_is_answered(sent_before: bytes) -> None:
+    """After SIGSTOP or a frozen control group the timer of the sweep is due, and epoll may not have been read yet."""
+
+    async def main() -> None:
+        async with peer(Limits(idle_seconds=0.05, request_seconds=0.05)) as (here, client):
+            assert (await client.ask(request("/first"))).body == b"/first"
+            if sent_before:
+                await begun_at(here, client, sent_before)
+            client.send(request("/")[len(sent_before) :])
+            time.sleep(0.1)  # noqa: ASYNC251 - this is the stall
+            here.listener._tick()
+            assert (await client.reply()).body == b"/"
 
     run(main())
 
