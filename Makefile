@@ -64,7 +64,7 @@ quota: $(READY)  ## test the daemon with a CPU limit of 0.1, and print figures (
 	$(PYTEST) -q tests/quota
 
 BENCH_READY := $(VENV)/.bench-installed
-bench: $(BENCH_READY)  ## measure performance, and compare it with other servers (ARGS=--quick; root for the CPU quota)
+bench: $(BENCH_READY)  ## measure performance, and compare it with other servers (ARGS=--quick; needs root)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 $(BENCH_READY): requirements/bench.txt $(READY)

@@ -28,6 +28,7 @@ PACKAGES: Final = Path("/usr/local/lib/python3.13/dist-packages")
 CERTIFICATES: Final = Path("/usr/share/ca-certificates/mozilla")
 BUNDLE: Final = "/etc/ssl/certs/ca-certificates.crt"
 USER: Final = "19841"
+INTERPRETER: Final = "/usr/bin/python3"
 
 
 class Layer:
@@ -119,6 +120,9 @@ def write_system(layer: Layer, found: Closure, manifest: dict[str, Any]) -> None
     """Write Debian's files: the interpreter, modules, and the files that ``manifest`` names."""
     for path in manifest["system"]:
         layer.follow(Path(path.replace("MULTIARCH", sysconfig.get_config_var("MULTIARCH"))))
+    # The kernel makes a process non-dumpable that executes a file which its user cannot read (execve(2)), so containers
+    # with the sidecar's user id cannot read its memory, not even before its first line runs.
+    layer.root.joinpath(os.path.realpath(INTERPRETER)[1:]).chmod(0o711)
     for file in found.files.values():
         if file.is_relative_to(STDLIB):
             layer.follow(file)

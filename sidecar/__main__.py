@@ -4,6 +4,7 @@ import os
 import sys
 
 from sidecar.exits import handle
+from sidecar.isolation import deny_reading
 
 # As typing.TYPE_CHECKING; importing typing would take 5 of the 20 ms of a probe.
 TYPE_CHECKING = False
@@ -22,6 +23,8 @@ def _leave(_number: int, _frame: "FrameType | None") -> None:
 
 def main() -> int:
     """Run the command line. SIGTERM and SIGINT end it at once, also during imports: the daemon with exit code 0."""
+    # Each command has secrets: a token, an auth token, credentials, or what is mounted in its container.
+    deny_reading()
     arguments = sys.argv[1:]
     if _is_daemon(arguments):
         import signal  # noqa: PLC0415 - it imports enum, which takes a probe's time

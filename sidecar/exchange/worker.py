@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from sidecar.isolation import end_with_parent
+from sidecar.isolation import deny_reading, end_with_parent
 from sidecar.limits import (
     STS_ATTEMPT_SECONDS,
     STS_CONNECT_SECONDS,
@@ -47,6 +47,7 @@ def main() -> int:
     """Do the requests on standard input; the docstring of the module has the protocol. Return the exit status."""
     # First. If the daemon has ended before, no request arrives: it sends them after `ready`, and its pipes end.
     end_with_parent()
+    deny_reading()
     _allow_seconds(WORKER_READY_SECONDS)
     os.nice(WORKER_NICE)
     _limit_memory()

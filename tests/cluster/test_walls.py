@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,22 @@ for port in sys.argv[2:]:
         connection.settimeout(2)
         print(connection.connect_ex((sys.argv[1], int(port))))
 """
+# Prints what this process can read of the daemon.
+READ = """
+import glob
+for file in glob.glob("/proc/[0-9]*/cmdline"):
+    words = open(file, "rb").read().split(b"\\0")
+    if b"run" in words and any(word.endswith(b"/aws-oidc-sidecar") for word in words):
+        here = file.rpartition("/")[0]
+        for path in "environ", "maps", "root/var/run/secrets/aws-oidc-sidecar/token":
+            try:
+                print(path, bool(open(f"{here}/{path}", "rb").read(1)))
+            except PermissionError:
+                print(path, "denied")
+"""
+DENIED = ["environ denied", "maps denied", "root/var/run/secrets/aws-oidc-sidecar/token denied"]
+READABLE = ["environ True", "maps True", "root/var/run/secrets/aws-oidc-sidecar/token True"]
+SIDECAR_USER = 19841
 REFUSED = "111"  # ECONNREFUSED: a RST came back; a dropped packet ends as EAGAIN
 
 pytestmark = pytest.mark.timeout(1800)  # the first run builds Kubernetes and the images
@@ -136,6 +153,58 @@ def test_two_containers_have_two_roles_and_neither_gets_the_other_role(
         assert set(inside(own, "ls", "-A", HERE).split()) == {"auth-token", "credentials.json"}
         key_in_file = json.loads(inside(own, "cat", f"{HERE}/credentials.json"))["AccessKeyId"]
         assert [one["role_arn"] for one in aws.exchanges() if one["access_key_id"] == key_in_file] == [arns[own]]
+
+
+def test_only_containers_with_the_right_to_trace_can_read_the_sidecar_in_a_shared_process_namespace(
+    cluster: Cluster, aws: LocalAws, namespace: str, pod: Json
+) -> None:
+    aws.set_up_trust(namespace=namespace)
+    pod["spec"]["shareProcessNamespace"] = True
+    users: dict[str, Json] = {
+        "same-user": {"runAsUser": SIDECAR_USER, "runAsGroup": SIDECAR_USER},
+        "other-user": {"runAsUser": 1_000, "runAsGroup": 1_000},
+        "root": {"runAsUser": 0, "capabilities": {"drop": ["ALL"]}},
+        "tracer": {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE", "DAC_OVERRIDE"]}},
+    }
+    for name, context in users.items():
+        container = neighbour(namespace, name)["spec"]["containers"][0]
+        pod["spec"]["containers"].append({**container, "name": name, "securityContext": context})
+    run(cluster, pod)
+    found = {
+        name: cluster.exec("aws-test", name, "/usr/bin/python3", "-c", READ, namespace=namespace).splitlines()
+        for name in users
+    }
+    assert found == {"same-user": DENIED, "other-user": DENIED, "root": DENIED, "tracer": READABLE}
+
+
+def test_debug_containers_read_the_sidecar_only_as_root_with_the_right_to_trace(
+    cluster: Cluster, aws: LocalAws, namespace: str, pod: Json, tmp_path: Path
+) -> None:
+    """The table of docs/threat-model.md; `kubectl debug` adds SYS_PTRACE with the profiles general and sysadmin."""
+    aws.set_up_trust(namespace=namespace)
+    run(cluster, pod)
+    expected, found = {}, {}
+    for profile in ("restricted", "baseline", "general", "netadmin", "sysadmin"):
+        for user in (SIDECAR_USER, 0):
+            if (profile, user) == ("restricted", 0):
+                continue  # it requires a user other than root
+            name = f"{profile}-{user}"
+            custom = tmp_path / f"{name}.json"
+            custom.write_text(json.dumps({"securityContext": {"runAsUser": user}}))
+            options = ["--image", APPLICATION_IMAGE, "--image-pull-policy", "IfNotPresent", "--target", SIDECAR]
+            cluster.kubectl(
+                "debug", "pod/aws-test", "-n", namespace, "--profile", profile, "--custom", str(custom), "-c", name,
+                *options, "--", "/usr/bin/python3", "-c", READ,
+            )  # fmt: skip
+            wait_until(lambda name=name: _ended(cluster, namespace, name), what=f"the end of {name}", seconds=60)
+            found[name] = cluster.kubectl("logs", "aws-test", "-n", namespace, "-c", name).splitlines()
+            expected[name] = READABLE if user == 0 and profile in {"general", "sysadmin"} else DENIED
+    assert found == expected
+
+
+def _ended(cluster: Cluster, namespace: str, name: str) -> bool:
+    statuses = cluster.get("pod", "aws-test", "-n", namespace)["status"].get("ephemeralContainerStatuses", [])
+    return any(one["name"] == name and "terminated" in one["state"] for one in statuses)
 
 
 def test_restricted_pod_security_admits_the_example(cluster: Cluster, namespace: str, pod: Json) -> None:

@@ -177,3 +177,27 @@ def test_direct_reads_a_token_and_reports_an_unreachable_sts(engine: Engine, tmp
     done = engine.run(["credential-process", "--direct", *arguments], mounts=[(tmp_path / "token", "/token", "ro")])
     assert (done.returncode, done.stdout) == (3, "")
     assert "unreachable (EndpointConnectionError)" in done.stderr
+
+
+@USERS
+def test_a_process_of_the_same_user_cannot_read_the_daemon(engine: Engine, start: Start, user: tuple[int, int]) -> None:
+    """As a container with the sidecar's user id under shareProcessNamespace, and a debug container without rights."""
+    daemon = start(user)
+    daemon.line("started")
+    reads = (
+        "import os\n"
+        "for path in 'environ', 'maps', 'mem', 'fd/0', 'root/var/run/secrets/aws-oidc-sidecar/token':\n"
+        "    try: print(path, open(f'/proc/1/{path}', 'rb').read(1))\n"
+        "    except PermissionError: pass\n"
+        # Before the first line of a program: the interpreter's mode has made this process non-dumpable.
+        "print(os.stat('/proc/self/environ').st_uid, open('/proc/1/stat').read(2))\n"
+    )
+    done = engine.execute(daemon.name, ["/usr/bin/python3", "-I", "-c", reads])
+    assert (done.stdout, done.stderr) == ("0 1 \n", "")
+    # Its own reads of /proc/self: limits and fd, stat; the doctor reads mountinfo.
+    script = ASK.replace("c.makefile('rb').readline()", "c.makefile('rb').read()")
+    text = engine.execute(daemon.name, ["/usr/bin/python3", "-I", "-c", script, "9842", "/metrics"]).stdout
+    for metric in ("process_max_fds", "process_open_fds", "process_resident_memory_bytes"):
+        assert metric in text
+    own = "print(len(open('/proc/self/mountinfo').read()) > 100)"
+    assert engine.execute(daemon.name, ["/usr/bin/python3", "-I", "-c", own]).stdout == "True\n"
