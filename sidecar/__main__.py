@@ -4,7 +4,7 @@ import os
 import sys
 
 from sidecar.exits import handle
-from sidecar.isolation import deny_reading
+from sidecar.kernel.isolation import deny_reading
 
 # As typing.TYPE_CHECKING; importing typing would take 5 of the 20 ms of a probe.
 TYPE_CHECKING = False

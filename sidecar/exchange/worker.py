@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from sidecar.isolation import deny_reading, end_with_parent
+from sidecar.kernel.isolation import deny_reading, end_with_parent
 from sidecar.limits import (
     STS_ATTEMPT_SECONDS,
     STS_CONNECT_SECONDS,

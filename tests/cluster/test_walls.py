@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,7 +197,7 @@ def test_debug_containers_read_the_sidecar_only_as_root_with_the_right_to_trace(
                 "debug", "pod/aws-test", "-n", namespace, "--profile", profile, "--custom", str(custom), "-c", name,
                 *options, "--", "/usr/bin/python3", "-c", READ,
             )  # fmt: skip
-            wait_until(lambda name=name: _ended(cluster, namespace, name), what=f"the end of {name}", seconds=60)
+            wait_until(partial(_ended, cluster, namespace, name), what=f"the end of {name}", seconds=60)
             found[name] = cluster.kubectl("logs", "aws-test", "-n", namespace, "-c", name).splitlines()
             expected[name] = READABLE if user == 0 and profile in {"general", "sysadmin"} else DENIED
     assert found == expected
