@@ -62,8 +62,8 @@ def test_the_last_steps_of_the_tutorial_work_with_the_example(
     (pod,) = roll_out(cluster, namespace)
     exec_in = ["env", f"AWS_ENDPOINT_URL={aws.url}", "aws"]
     identity = json.loads(cluster.exec(pod, APPLICATION, *exec_in, "sts", "get-caller-identity", namespace=namespace))
-    # Session names of this length are cut, and end in a hash.
-    assert f":assumed-role/{ROLE}/{namespace}-reader-" in identity["Arn"]
+    # A session name of this length is cut after the namespace, and ends in a hash.
+    assert f":assumed-role/{ROLE}/{namespace}-" in identity["Arn"]
     parameter = cluster.exec(
         pod, APPLICATION, *exec_in, "ssm", "get-parameter", "--name", PARAMETER, namespace=namespace
     )
