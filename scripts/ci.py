@@ -170,11 +170,10 @@ class Run:
             elif section.wait:
                 failed |= not self._passes(section, self._wait)
             else:
-                failed |= not self._passes(
-                    section, lambda outcome: self._once_more(outcome, self._first(outcome.section))
-                )
-                if failed and section.needed:
+                passes = self._passes(section, lambda outcome: self._once_more(outcome, self._first(outcome.section)))
+                if section.needed and not passes:
                     raise Failed
+                failed |= not passes
         if self._lanes:
             last = Section("the sections in the background have ended", budget=0, wait=True)
             failed |= not self._passes(last, self._wait)

@@ -208,7 +208,7 @@ def test_one_attempt_is_one_request_for_each_answer_of_sts(
 
 
 @pytest.mark.rule("SDK 10", "SDK 18")
-def test_a_hundred_requests_write_no_log_line(run_sidecar: Run) -> None:
+def test_a_hundred_requests_write_no_log_line_and_as_many_rejected_ones_write_one(run_sidecar: Run) -> None:
     sidecar = run_sidecar()
     sidecar.wait_for("credentials_refreshed")
     token = sidecar.auth_token
@@ -216,7 +216,7 @@ def test_a_hundred_requests_write_no_log_line(run_sidecar: Run) -> None:
     for _ in range(100):
         assert sidecar.get(token=token).status == 200
         assert sidecar.get(token=None).status == 403
-    assert sidecar.raw[before:] == []
+    assert [json.loads(line)["event"] for line in sidecar.raw[before:]] == ["request_rejected"]
 
 
 @pytest.mark.mutant("the child process has the priority of the server")

@@ -63,8 +63,8 @@ def test_a_section_over_its_budget_is_marked_and_does_not_fail(ran: Callable[...
 def test_a_section_that_fails_fails_the_run_and_a_needed_one_ends_it(ran: Callable[..., tuple[int, str]]) -> None:
     bad = "run = 'echo its own words; false; true'"
     status, printed = ran(
-        section("bad", bad) + section("next", "run = 'true'") + section("needed", f"{bad}\nneeded = true")
-        + section("last", "run = 'true'")
+        section("bad", bad) + section("next", "run = 'true'\nneeded = true")
+        + section("needed", f"{bad}\nneeded = true") + section("last", "run = 'true'")
     )  # fmt: skip
     assert status == 1
     assert "its own words\n" in printed
