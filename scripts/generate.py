@@ -109,6 +109,7 @@ QUERIES = {
     "token_expiration_timestamp_seconds": "$P_token_expiration_timestamp_seconds - time() < 300",
     "token_rotations_total": "increase($P_token_rotations_total[2h]) == 0",
     "token_read_errors_total": "sum by (reason) (increase($P_token_read_errors_total[15m])) > 0",
+    "endpoint_port_taken": "$P_endpoint_port_taken == 1",
     "sts_requests_total": 'sum by (profile, outcome) (increase($P_sts_requests_total{outcome!="success"}[15m])) > 0',
     "sts_denials_total": "sum by (profile, policy) (increase($P_sts_denials_total[15m])) > 0",
     "sts_request_duration_seconds": (

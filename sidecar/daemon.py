@@ -16,12 +16,13 @@ from watchdog.observers import Observer as FileObserver
 
 from sidecar import __version__
 from sidecar.clock import Clock
-from sidecar.credentials.progress import why_none
 from sidecar.credentials.refresher import Refresher
 from sidecar.credentials.store import CredentialSink, ProfileHolder, Store
 from sidecar.endpoint.admin import AdminServer
 from sidecar.endpoint.descriptors import shares
+from sidecar.endpoint.health import Health
 from sidecar.endpoint.server import CredentialServer
+from sidecar.endpoint.taken_port import start_when_free
 from sidecar.errors import SettingsError, StartError, TokenError
 from sidecar.exchange.client import ExchangeClient
 from sidecar.exits import Exit
@@ -78,6 +79,7 @@ class Daemon:
             refresh_on_rotation=settings.refresh_on_rotation,
         )
         self._metrics.read_states(self._refresher.state)
+        self._health = Health(settings.profiles, self._store, self._refresher.state, clock)
         self._state_thread = FileThread(
             lambda error: self.soon(self._reporter.state_persist_failed, error.strerror or "")
         )
@@ -97,7 +99,6 @@ class Daemon:
             ),
         )
         self._holders: tuple[ProfileHolder, ...] = ()
-        self._started = False
         self._rejected = False
         self._stop = asyncio.Event()
         self._exit_status = 0
@@ -107,7 +108,7 @@ class Daemon:
         """Run until a signal or a bug; return the exit status, 0 or ``Exit.BUG``.
 
         Raises:
-            StartError: a port is taken or a profile directory cannot be used.
+            StartError: the admin port is taken or a profile directory cannot be used.
         """
         # A core file would contain all secrets of the process.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -131,13 +132,13 @@ class Daemon:
             self._volumes.auth_tokens,
             self._clock,
             self._settings.endpoint_port,
-            status=self._why_none,
+            status=self._health.why_none,
             rejected=self._reporter.request_rejected,
         )
         admin = AdminServer(
             live=lambda: (True, "alive"),
-            ready=self._readiness,
-            started=self._startup,
+            ready=self._health.ready,
+            started=self._health.started,
             metrics=self._metrics.text,
             metrics_type=CONTENT_TYPE,
             clock=self._clock,
@@ -154,14 +155,17 @@ class Daemon:
         for sink in sinks:
             self._store.subscribe(sink.changed)
         # The store first: the others read the profiles from it, and it calls them for withdrawn credentials.
-        self._holders = (self._store, server, *sinks, self._metrics, self._refresher)
+        self._holders = (self._store, server, *sinks, self._metrics, self._refresher, self._health)
         refresher = asyncio.create_task(self._refresher.run(), name="refresher")
         refresher.add_done_callback(self._task_ended)
         stack.push_async_callback(_cancel, refresher)
         stack.push_async_callback(admin.stop, DRAIN_SECONDS)
         await admin.start()
         stack.push_async_callback(server.stop, DRAIN_SECONDS)
-        await server.start()
+        if await start_when_free(server, self._stop, self._port_taken):
+            self._replace_auth_tokens(server)
+        if self._stop.is_set():
+            return
         # After both ports are bound: while another daemon has them, these volumes could be in its use.
         for sink in sinks:
             sink.set_profiles(self._settings.profiles)
@@ -242,21 +246,18 @@ class Daemon:
         """Report that the token file is unusable; called on the watcher's thread. The last token stays in use."""
         self.soon(self._reporter.token_unusable, error)
 
-    def _readiness(self) -> tuple[bool, str]:
-        now = self._clock.now()
-        for name, profile in self._profiles.items():
-            held = self._store.get(name)
-            if profile.served and (held is None or not held.servable(now)):
-                return False, f"{name}: no unexpired credentials: {self._why_none(name)}"
-        self._started = True
-        return True, "ready"
+    def _port_taken(self) -> None:
+        self._volumes.distrust()
+        port = self._settings.endpoint_port
+        self._health.blocked = f"another process of this pod listens on port {port}; see the log event port_taken"
+        self._reporter.port_taken(port, from_secret=self._settings.auth_token_file is not None)
 
-    def _why_none(self, name: str) -> str:
-        return why_none(self._refresher.state(name), self._clock.now())
-
-    def _startup(self) -> tuple[bool, str]:
-        # Started stays started: the startup probe gates the application's start, not later outages.
-        return (True, "started") if self._started else self._readiness()
+    def _replace_auth_tokens(self, server: CredentialServer) -> None:
+        self._health.blocked = ""
+        self._volumes.prepare(self._settings.profiles)
+        server.set_profiles(self._settings.profiles)
+        if self._settings.auth_token_file is None:
+            self._reporter.auth_tokens_replaced(self._volumes.auth_tokens)
 
     def on_stop_signal(self, number: signal.Signals) -> None:
         """Begin the end of the daemon; called for SIGTERM and SIGINT."""

@@ -106,6 +106,8 @@ ADMIN_CONNECTIONS: Final = 16
 DESCRIPTORS_HELD_BACK: Final = 40
 METRICS_CACHE_SECONDS: Final = 1.0
 LISTEN_BACKLOG: Final = 1_024
+# While another process has the endpoint's port. It can end at any time, and applications wait for the endpoint.
+PORT_RETRY_SECONDS: Final = 1.0
 # Connections accepted in one turn of the loop: a thousand at once would delay the open connections.
 ACCEPT_BATCH: Final = 64
 # If no connection can be closed, the socket stays readable: pause accepting for this long.

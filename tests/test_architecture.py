@@ -200,6 +200,8 @@ ELSEWHERE = {
     "sidecar.doctor.options": "tests/unit/doctor/test_case.py",
     "sidecar.doctor.uri": "tests/functional/test_doctor_in_pod.py",
     "sidecar.doctor.result": "tests/unit/doctor/test_show.py",
+    "sidecar.endpoint.health": "tests/unit/test_daemon_health.py",
+    "sidecar.endpoint.taken_port": "tests/functional/test_taken_port.py",
     "sidecar.exchange.messages": "tests/unit/exchange/test_client.py",
     "sidecar.exits": "tests/faults/test_interrupts.py",
     "sidecar.http1.poller": "tests/unit/http1/test_transport.py",

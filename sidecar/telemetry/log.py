@@ -26,6 +26,8 @@ class LogEvent(StrEnum):
     """All event names; they are an interface and do not change."""
 
     STARTED = "started"
+    PORT_TAKEN = "port_taken"
+    AUTH_TOKENS_REPLACED = "auth_tokens_replaced"
     STOPPING = "stopping"
     STOPPED = "stopped"
     CONFIG_WARNING = "config_warning"

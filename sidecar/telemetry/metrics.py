@@ -103,6 +103,10 @@ class Metrics:
         self.last_success = self._gauge(
             "credentials_last_refresh_success_timestamp_seconds", "When the last exchange succeeded.", ["profile"]
         )
+        self.port_taken = self._gauge(
+            "endpoint_port_taken",
+            "1 if the endpoint's port was taken by another process at the start: it may know auth tokens. Else 0.",
+        )
         self.reloads = self._counter(
             "profiles_reloads_total",
             "Reloads of the profiles file, by outcome; refused: it cannot be used.",

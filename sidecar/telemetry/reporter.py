@@ -4,7 +4,7 @@ Everything here runs on the event loop. A failure is reported with its outcome a
 key, or the message of AWS.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sidecar.clock import Clock, Instant
 from sidecar.credentials.interfaces import Withdrawal
@@ -191,6 +191,25 @@ class EventReporter:
             added=[name for name in profiles if name not in previous],
             changed=[name for name, profile in profiles.items() if name in previous and previous[name] != profile],
             removed=[name for name in previous if name not in profiles],
+        )
+
+    def port_taken(self, port: int, *, from_secret: bool) -> None:
+        """Another process listens on the endpoint's port; ``from_secret``: the auth tokens cannot be replaced here."""
+        self._metrics.port_taken.set(1)
+        secret = "; change the Secret of the auth token, which it may have received" if from_secret else ""
+        self._log.error(
+            LogEvent.PORT_TAKEN,
+            endpoint_port=port,
+            reason="another process listens on the endpoint's port, and receives the requests of the applications",
+            fix=f"find it in the containers of this pod (ss -tlnp), and end it or change endpoint-port{secret}",
+        )
+
+    def auth_tokens_replaced(self, profiles: Iterable[str]) -> None:
+        """The port is free again, and the profiles have new auth tokens."""
+        self._log.warning(
+            LogEvent.AUTH_TOKENS_REPLACED,
+            profiles=list(profiles),
+            fix="restart applications that read the auth token only once, such as boto3 1.32.0 to 1.34.40",
         )
 
     def profiles_rejected(self, error: SettingsError | StartError) -> None:

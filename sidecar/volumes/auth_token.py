@@ -14,6 +14,7 @@ from sidecar.volumes.atomic import write_atomic
 __all__ = (
     "AUTH_TOKEN_NAME",
     "copy_auth_token",
+    "distrust_auth_token",
     "ensure_auth_token",
     "mode_for",
 )
@@ -83,6 +84,23 @@ def copy_auth_token(directory: Path, mode: int, source: Path) -> str:
         raise StartError(f"{source} has no valid auth token", fix)
     _stat_directory(directory)
     return _write_token(directory / AUTH_TOKEN_NAME, content.decode(), mode)
+
+
+def distrust_auth_token(directory: Path, mode: int) -> None:
+    """Replace the auth token of a volume by one that ``ensure_auth_token`` does not keep, also after a restart.
+
+    For the time in which another process has the endpoint's port and receives what is in the file. The file stays: with
+    a missing one the CRT waits for ever, and the C++ SDK sends its request without a signature.
+
+    Args:
+        directory: the volume.
+        mode: the exact permissions of the file.
+
+    Raises:
+        StartError: the directory cannot be written.
+    """
+    # Of another length than the tokens that `_trusted_token` accepts.
+    _write_token(directory / AUTH_TOKEN_NAME, secrets.token_hex(AUTH_TOKEN_BYTES), mode)
 
 
 def _write_token(path: Path, token: str, mode: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sidecar.model import Profile
-from sidecar.volumes.auth_token import copy_auth_token, ensure_auth_token, mode_for
+from sidecar.volumes.auth_token import copy_auth_token, distrust_auth_token, ensure_auth_token, mode_for
 
 __all__ = ("Volumes",)
 
@@ -39,6 +39,17 @@ class Volumes:
         tokens = {name: self._auth_token(name, mode) for name, mode in modes.items()}
         self.modes.update(modes)
         self.auth_tokens.update(tokens)
+
+    def distrust(self) -> None:
+        """Make the next ``prepare``, also that of a later process, create new auth tokens.
+
+        Auth tokens of ``auth_token_file`` stay: their Secret is changed by a person.
+
+        Raises:
+            StartError: a volume cannot be written.
+        """
+        for name, mode in self.modes.items() if self._given is None else ():
+            distrust_auth_token(self.directory / name, mode)
 
     def _auth_token(self, name: str, mode: int) -> str:
         directory = self.directory / name

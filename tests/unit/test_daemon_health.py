@@ -43,12 +43,12 @@ def with_daemon(scenario: Callable[[Daemon, FakeClock], None], profiles: str = "
 @pytest.mark.mutant("ready with expired credentials")
 def test_the_daemon_is_ready_while_unexpired_credentials_are_held() -> None:
     def scenario(daemon: Daemon, clock: FakeClock) -> None:
-        assert not daemon._readiness()[0]
+        assert not daemon._health.ready()[0]
         daemon._store.publish("default", hold(assume_role_result()))
-        assert daemon._readiness() == (True, "ready")
+        assert daemon._health.ready() == (True, "ready")
         # The refresher has not checked the time yet; the clock alone makes the daemon unready.
         clock.advance(3_570)
-        ready, reason = daemon._readiness()
+        ready, reason = daemon._health.ready()
         assert not ready
         assert reason.startswith("default: no unexpired credentials")
 
@@ -59,9 +59,9 @@ def test_a_wall_clock_stepped_forward_makes_the_daemon_unready_until_it_is_stepp
     def scenario(daemon: Daemon, clock: FakeClock) -> None:
         daemon._store.publish("default", hold(assume_role_result()))
         clock.step_wall(86_400)
-        assert not daemon._readiness()[0]
+        assert not daemon._health.ready()[0]
         clock.step_wall(-86_400)
-        assert daemon._readiness()[0]
+        assert daemon._health.ready()[0]
 
     with_daemon(scenario)
 
@@ -70,12 +70,12 @@ def test_a_wall_clock_stepped_forward_makes_the_daemon_unready_until_it_is_stepp
 @pytest.mark.mutant("the startup probe fails in an outage after the start")
 def test_the_startup_probe_succeeds_with_the_first_credentials_and_afterwards() -> None:
     def scenario(daemon: Daemon, clock: FakeClock) -> None:
-        assert not daemon._startup()[0]
+        assert not daemon._health.started()[0]
         daemon._store.publish("default", hold(assume_role_result()))
-        assert daemon._startup()[0]
+        assert daemon._health.started()[0]
         clock.advance(3_600)
-        assert not daemon._readiness()[0]
-        assert daemon._startup() == (True, "started")
+        assert not daemon._health.ready()[0]
+        assert daemon._health.started() == (True, "started")
 
     with_daemon(scenario)
 
@@ -83,12 +83,12 @@ def test_the_startup_probe_succeeds_with_the_first_credentials_and_afterwards() 
 def test_readiness_checks_served_profiles_only() -> None:
     def scenario(daemon: Daemon, _: FakeClock) -> None:
         daemon._store.publish("base", hold(assume_role_result(1)))
-        ready, reason = daemon._readiness()
+        ready, reason = daemon._health.ready()
         assert not ready
         assert reason.startswith("reader: ")
         daemon._store.publish("base", None)
         daemon._store.publish("reader", hold(assume_role_result(2)))
-        assert daemon._readiness()[0]
+        assert daemon._health.ready()[0]
 
     with_daemon(scenario, PROFILES)
 

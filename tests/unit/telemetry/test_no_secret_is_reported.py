@@ -29,6 +29,8 @@ CALLS: dict[str, list[Callable[[EventReporter], None]]] = {
     ],
     "token_unusable": [lambda reporter: reporter.token_unusable(TokenError(TokenProblem.MALFORMED))],
     "watch_mode": [lambda reporter: reporter.watch_mode(""), lambda reporter: reporter.watch_mode("EMFILE")],
+    "port_taken": [lambda reporter: reporter.port_taken(9841, from_secret=True)],
+    "auth_tokens_replaced": [lambda reporter: reporter.auth_tokens_replaced(["default"])],
     "exchange_started": [lambda reporter: reporter.exchange_started(["default"])],
     "exchange_ended": [
         lambda reporter: reporter.exchange_ended(
