@@ -4,9 +4,9 @@
 argument, so that a test moves the clock by hours without waiting.
 
 Layers, each importing only those before it: `clock pki loopback keys`; `issuer volume kubelet` on the cluster's side
-and, on AWS's, `errors limits policies faults`, `wire records iam_view`, `idp verify signature moto_backend`, `sts
-control`, `aws`; then `world`, then `fixtures`. The AWS side does not import the issuer: for AWS an issuer is an https
-URL, the address that serves it, and the certificates that it sends.
+and, on AWS's, `partitions errors faults`, `limits policies wire records iam_view`, `quotas moto_iam`, `idp verify
+signature moto_backend`, `sts control`, `aws`; then `world`, then `fixtures`. The AWS side does not import the issuer:
+for AWS an issuer is an https URL, the address that serves it, and the certificates that it sends.
 """
 
 from examples.local.world import World

@@ -1,8 +1,6 @@
 """The strict AWS: one URL for STS, IAM and SSM, in front of moto, which holds the state."""
 
-import json
 import re
-import secrets
 import threading
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,19 +11,21 @@ from examples.local.clock import Clock, system_clock
 from examples.local.control import CONTROL_PREFIX, Control
 from examples.local.denials import check_denials
 from examples.local.errors import AwsError, Reason
-from examples.local.faults import FaultKind, Faults
+from examples.local.faults import FaultKind, Faults, corruption
 from examples.local.iam_view import IamView
 from examples.local.idp import TIMEOUT_SECONDS, ConnectTo, ProviderClient
 from examples.local.limits import check_parameters, check_provider
 from examples.local.loopback import LOOPBACK, LoopbackHandler, LoopbackServer
-from examples.local.moto_backend import ACCOUNT_ID, REGION, MotoBackend
-from examples.local.pki import Authority, server_context
+from examples.local.moto_backend import DEFAULT_ACCOUNT, REGION, MotoBackend
+from examples.local.moto_iam import MotoIam
+from examples.local.partitions import DEFAULT_PARTITION, Account, partition_of_host
+from examples.local.pki import Authority, serve_names, server_context
 from examples.local.quotas import Quotas, check_change
-from examples.local.records import AccessKey, Caller, CallLog, CallRecord, KeyRing
+from examples.local.records import AccessKey, CallLog, CallRecord, KeyRing, administrator
 from examples.local.signature import authenticate
 from examples.local.sts import SecurityTokenService
 from examples.local.verify import TokenVerifier
-from examples.local.wire import HttpRequest, HttpResponse, Operation, empty_success, error_response
+from examples.local.wire import HttpRequest, HttpResponse, Operation, empty_success, error_response, resource_of
 
 _MAX_BODY = 1 << 20
 _READ_ONLY = re.compile(r"(Get|List|Simulate|Generate)[A-Z]")
@@ -35,7 +35,7 @@ _GARBAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welco
 
 
 class Aws:
-    """STS, IAM and SSM of one account, over HTTP at `url` and over TLS at `tls_url`.
+    """STS, IAM and SSM, over HTTP at `url` and over TLS at `tls_url`; one account, until `add_account`.
 
     Each request is checked before it is forwarded to moto: AssumeRoleWithWebIdentity by its token; each other
     operation by its signature and, for issued credentials, by the permission policies of their role.
@@ -43,7 +43,7 @@ class Aws:
     Args:
         clock: wall time in seconds, for tokens, for the lifetime of issued credentials, and for IAM's propagation.
         connect_to: the addresses that serve identity providers; read at each call, so entries can be added later.
-        authority: the CA of the TLS certificate (for `localhost`, 127.0.0.1 and `address`).
+        authority: the CA of the TLS certificate (for `localhost`, 127.0.0.1, `address` and host names of AWS).
         address: the address of both URLs; use another than loopback only in a separate network namespace.
     """
 
@@ -59,15 +59,9 @@ class Aws:
         self.connect_to: ConnectTo = {} if connect_to is None else connect_to
         self.faults = Faults()
         self.identity_providers = ProviderClient(self.connect_to)
-        self.admin = AccessKey(
-            access_key_id="AKIA" + secrets.token_hex(8).upper(),
-            secret_access_key=secrets.token_urlsafe(30),
-            session_token="",
-            expires_at=float("inf"),
-            caller=Caller(f"arn:aws:iam::{ACCOUNT_ID}:user/moto", ""),
-            session_name="",
-        )
-        self.account_id = ACCOUNT_ID
+        self.admin = administrator(DEFAULT_ACCOUNT)
+        self.partition = DEFAULT_PARTITION
+        self.account_id = DEFAULT_ACCOUNT.id
         self.region = REGION
         self.quotas = Quotas()
         self._calls = CallLog()
@@ -75,12 +69,13 @@ class Aws:
         self._moto = MotoBackend()
         self._iam = IamView(clock, self._moto.snapshot)
         self._verifier = TokenVerifier(self.identity_providers, clock)
-        self._sts = SecurityTokenService(self._moto, self._iam, self._verifier, self._keys, clock)
+        self._sts = SecurityTokenService(self._iam, self._verifier, self._keys, clock)
         self._closing = threading.Event()
         self._iam_lock = threading.Lock()
         self._control = Control(self.faults, self._calls)
         authority = authority or Authority("AWS endpoint CA")
         self._tls = server_context(authority.issue(["localhost"], {LOOPBACK, address}))
+        serve_names(self._tls, authority, lambda name: partition_of_host(name) is not None)
         self.ca_pem = authority.pem
         self._address = address
         self._servers: tuple[LoopbackServer, ...] = ()
@@ -139,6 +134,16 @@ class Aws:
         """Move the CreateDate of all providers and roles back by `seconds`."""
         self._moto.make_older(seconds)
 
+    def add_account(self, account: Account) -> AccessKey:
+        """Add an account until the next reset, and return the key of its administrator.
+
+        Its partition is that of the host name of the request, or `partition` for the host names of the URLs.
+        """
+        self._moto.add(account)
+        keys = administrator(account)
+        self._keys.add_admin(keys)
+        return keys
+
     def calls(self, operation: str | None = None) -> tuple[CallRecord, ...]:
         """Return the calls to STS since the last reset, oldest first; with `operation`, only its calls."""
         return tuple(call for call in self._calls.all() if operation in (None, call.operation))
@@ -156,6 +161,8 @@ class Aws:
         self.faults.clear()
         self._calls.clear()
         self._keys.clear()
+        self._keys.forget_admins()
+        self.partition = DEFAULT_PARTITION
         self._verifier.forget_keys()
         self._moto.reset()
         self._iam.clear()
@@ -178,7 +185,7 @@ class Aws:
                 outcome, response = "fault:down", None
             else:
                 response = self._process(request, operation, faults)
-                outcome = _corruption(faults) or "ok"
+                outcome = corruption(faults) or "ok"
         except AwsError as error:
             outcome, response = error.code, error_response(error, service)
         if service == "sts":
@@ -187,6 +194,8 @@ class Aws:
         return response
 
     def _process(self, request: HttpRequest, operation: Operation, faults: Mapping[FaultKind, object]) -> HttpResponse:
+        host = (request.header("host") or "").partition(":")[0]
+        partition = partition_of_host(host) or self.partition
         web_identity = (operation.service, operation.name) == ("sts", "AssumeRoleWithWebIdentity")
         if FaultKind.SERVICE_UNAVAILABLE in faults:
             raise AwsError(Reason.UNAVAILABLE)
@@ -201,26 +210,29 @@ class Aws:
         if FaultKind.POLICY_TOO_LARGE in faults:
             raise AwsError(Reason.POLICY_TOO_LARGE)
         if web_identity:
-            response = self._sts.assume_role_with_web_identity(operation.parameters, faults)
+            response = self._sts.assume_role_with_web_identity(operation.parameters, partition, faults)
         else:
-            response = self._signed(request, operation, faults)
+            response = self._signed(request, operation, partition, faults)
         if FaultKind.TRUNCATED in faults:
             half = response.body[: len(response.body) // 2]
             return HttpResponse(response.status, response.headers, half)
         return response
 
-    def _signed(self, request: HttpRequest, operation: Operation, faults: Mapping[FaultKind, object]) -> HttpResponse:
+    def _signed(
+        self, request: HttpRequest, operation: Operation, partition: str, faults: Mapping[FaultKind, object]
+    ) -> HttpResponse:
         service, name = operation.service, operation.name
         if not service:
             raise AwsError(Reason.INVALID_ACTION, action=name, version=operation.version)
-        signer = authenticate(request, service, self._keys, self.clock)
+        signer = authenticate(request, service, partition, self._keys, self.clock)
+        account = signer.caller.account
         if service == "sts":
             if name == "AssumeRole":
                 return self._sts.assume_role(operation.parameters, signer, faults)
-            if name != "GetCallerIdentity":  # which needs no permission
+            if name != "GetCallerIdentity":
                 raise AwsError(Reason.INVALID_ACTION, action=name, version=operation.version)
-            return self._moto.forward(request)
-        action, resource = f"{service}:{name}", _resource(operation, request)
+            return self._sts.identity(signer)
+        action, resource = f"{service}:{name}", resource_of(operation, request, account, REGION)
         if not self._sts.may(signer.caller, action, resource):
             reason = Reason.NOT_AUTHORIZED_JSON if service == "ssm" else Reason.NOT_AUTHORIZED
             raise AwsError(reason, user=signer.caller.arn, action=action, resource=resource)
@@ -228,29 +240,22 @@ class Aws:
         if name in _CHECKED:
             check_provider(operation.parameters)
         if name == "GetAccountSummary":
-            self._moto.set_quotas(self.quotas)
+            self._moto.iam(account).set_quotas(self.quotas)
         if service != "iam" or _READ_ONLY.match(name):
-            return self._moto.forward(request)
-        return self._change_iam(request, operation)
+            return self._moto.forward(request, account)
+        return self._change_iam(request, operation, account)
 
-    def _change_iam(self, request: HttpRequest, operation: Operation) -> HttpResponse:
+    def _change_iam(self, request: HttpRequest, operation: Operation, account: Account) -> HttpResponse:
         # One change at a time, so that an older snapshot never replaces a newer one.
         check_parameters(operation.parameters, ())
         with self._iam_lock:
-            check_change(operation, self.quotas, self._moto, account=self.account_id)
+            iam = self._moto.iam(account)
+            check_change(operation, self.quotas, iam)
             client_ids = operation.name in _CLIENT_ID_CHANGES
-            response = self._change_client_ids(operation) if client_ids else self._moto.forward(request)
+            response = _change_client_ids(operation, iam) if client_ids else self._moto.forward(request, account)
             if response.status < HTTPStatus.BAD_REQUEST:
                 self._iam.changed()
         return response
-
-    def _change_client_ids(self, operation: Operation) -> HttpResponse:
-        arn = operation.parameters.get("OpenIDConnectProviderArn", "")
-        try:
-            self._moto.change_client_ids(operation.name, arn, operation.parameters.get("ClientID", ""))
-        except KeyError as error:
-            raise AwsError(Reason.NO_SUCH_PROVIDER, arn=arn) from error
-        return empty_success(operation)
 
     def _handler(self) -> type[LoopbackHandler]:
         aws = self
@@ -276,25 +281,10 @@ class Aws:
         return Handler
 
 
-def _corruption(faults: Mapping[FaultKind, object]) -> str | None:
-    """Return the outcome of a response that a fault corrupted, or None."""
-    corrupting = (
-        FaultKind.GARBAGE,
-        FaultKind.TRUNCATED,
-        FaultKind.EXPIRED_CREDENTIALS,
-        FaultKind.FAR_EXPIRY,
-        FaultKind.EMPTY_SECRET,
-        FaultKind.MISSING_FIELD,
-    )
-    return next((f"fault:{kind}" for kind in corrupting if kind in faults), None)
-
-
-def _resource(operation: Operation, request: HttpRequest) -> str:
-    """Return the resource of a call: the ARN of the parameter that it names, else `*`."""
-    if operation.service != "ssm":
-        return "*"
+def _change_client_ids(operation: Operation, iam: MotoIam) -> HttpResponse:
+    arn = operation.parameters.get("OpenIDConnectProviderArn", "")
     try:
-        name = json.loads(request.body).get("Name")
-    except (ValueError, AttributeError):
-        name = None
-    return f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{name.removeprefix('/')}" if isinstance(name, str) else "*"
+        iam.change_client_ids(operation.name, arn, operation.parameters.get("ClientID", ""))
+    except KeyError as error:
+        raise AwsError(Reason.NO_SUCH_PROVIDER, arn=arn) from error
+    return empty_success(operation)

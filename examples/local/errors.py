@@ -235,6 +235,12 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
             "OpenIDConnect Provider not found for arn {arn}",
             "https://docs.aws.amazon.com/IAM/latest/APIReference/API_AddClientIDToOpenIDConnectProvider.html",
         ),
+        Reason.NAME_IN_USE: Row(
+            "EntityAlreadyExists",
+            409,
+            "Role with name {name} already exists.",
+            "https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html",
+        ),
         Reason.INLINE_POLICIES_TOO_LONG: Row(
             "LimitExceeded",
             409,

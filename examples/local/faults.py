@@ -141,3 +141,16 @@ class Faults:
                     if fault.times <= 1:
                         del self._faults[kind]
         return hits
+
+
+def corruption(faults: Mapping[FaultKind, object]) -> str | None:
+    """Return the outcome of a response that a fault corrupted, or None."""
+    corrupting = (
+        FaultKind.GARBAGE,
+        FaultKind.TRUNCATED,
+        FaultKind.EXPIRED_CREDENTIALS,
+        FaultKind.FAR_EXPIRY,
+        FaultKind.EMPTY_SECRET,
+        FaultKind.MISSING_FIELD,
+    )
+    return next((f"fault:{kind}" for kind in corrupting if kind in faults), None)

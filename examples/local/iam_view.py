@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from examples.local.clock import Clock
+from examples.local.partitions import Account, account_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class Provider:
     thumbprints: frozenset[str]
 
     @property
-    def account(self) -> str:
-        """The account id."""
-        return self.arn.split(":")[4]
+    def account(self) -> Account:
+        """Its account."""
+        return account_of(self.arn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Role:
     permissions: tuple[Mapping[str, Any], ...]
 
     @property
+    def account(self) -> Account:
+        """Its account."""
+        return account_of(self.arn)
+
+    @property
     def name(self) -> str:
         """The name without its path."""
         return self.arn.rsplit("/", 1)[-1]
@@ -47,7 +53,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class IamSnapshot:
-    """Providers by URL and roles by ARN, at one moment."""
+    """The providers and roles of all accounts by ARN, at one moment."""
 
     providers: Mapping[str, Provider] = field(default_factory=lambda: MappingProxyType({}))
     roles: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from examples.local.errors import AwsError, Reason
+from examples.local.partitions import PARTITIONS, Account
 
 DEFAULT_DURATION_SECONDS = 3600
 _MIN_DURATION_SECONDS, _MAX_DURATION_SECONDS = 900, 43200
@@ -34,7 +35,7 @@ _PATTERNS = {
 }
 # No message contains their values.
 _SENSITIVE = frozenset({"WebIdentityToken"})
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/[\x21-\x7e]+")
+_ROLE_ARN = re.compile(r"arn:([a-z-]+):iam::(\d{12}):role/[\x21-\x7e]+")
 
 _MAX_THUMBPRINTS, _MAX_CLIENT_IDS, _MAX_CLIENT_ID, _MAX_URL = 5, 100, 255, 255
 _THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
@@ -68,16 +69,16 @@ def check_parameters(parameters: Mapping[str, str], required: tuple[str, ...]) -
     return duration
 
 
-def account_of_role(arn: str) -> str:
-    """Return the account id in a role's ARN.
+def account_of_role(arn: str) -> Account:
+    """Return the account in a role's ARN.
 
     Raises:
         AwsError: `INVALID_ARN` if it is not the ARN of a role.
     """
     match = _ROLE_ARN.fullmatch(arn)
-    if match is None:
+    if match is None or match[1] not in PARTITIONS:
         raise AwsError(Reason.INVALID_ARN)
-    return match[1]
+    return Account(match[2], match[1])
 
 
 def check_provider(parameters: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,6 +113,25 @@ def server_context(certificate: ServerCertificate, *, with_ca: bool = True) -> s
         path.write_text(chain + certificate.key_pem, encoding="ascii")
         context.load_cert_chain(path)
     return context
+
+
+def serve_names(context: ssl.SSLContext, authority: Authority, accepts: Callable[[str], bool]) -> None:
+    """Let a server context send a certificate of `authority` for each host name that a client asks for.
+
+    Args:
+        context: the context to change; it sends its own certificate for other names.
+        authority: issues the certificates, each at the first request of its name.
+        accepts: whether there is a certificate for a name.
+    """
+    made: dict[str, ssl.SSLContext] = {}
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name is not None and accepts(name):
+            if name not in made:
+                made[name] = server_context(authority.issue([name]))
+            connection.context = made[name]
+
+    context.sni_callback = choose
 
 
 def certificate_builder(

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,9 +14,9 @@ from examples.local.wire import Operation
 
 _CLIENT_IDS, _INLINE_POLICIES = 100, 10_240  # not adjustable
 _TRUSTING = {"CreateRole": "AssumeRolePolicyDocument", "UpdateAssumeRolePolicy": "PolicyDocument"}
-# A principal that IAM resolves to a unique id, and so refuses if it does not exist:
+# An account, and a principal that IAM resolves to a unique id: IAM refuses them if they do not exist.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
-_RESOLVED = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):(?:role|user)/.+")
+_RESOLVED = re.compile(r"\d{12}|arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)/.+)")
 
 
 @dataclass(slots=True)
@@ -39,8 +39,12 @@ class Quotas:
 class IamState(Protocol):
     """What the checks read of IAM, as it is before the change."""
 
-    def counts(self) -> tuple[int, int]:
-        """Return the number of roles, and of OIDC providers."""
+    def role_names(self) -> tuple[str, ...]:
+        """Return the names of all roles."""
+        ...
+
+    def provider_count(self) -> int:
+        """Return the number of OIDC providers."""
         ...
 
     def attached(self, role: str) -> frozenset[str]:
@@ -56,30 +60,28 @@ class IamState(Protocol):
         ...
 
     def exists(self, principal: str) -> bool:
-        """Return whether a role or user with this ARN exists."""
+        """Return whether an account with this id, or a role, user or account with this ARN, is in this partition."""
         ...
 
 
-def check_change(operation: Operation, quotas: Quotas, iam: IamState, *, account: str) -> None:
+def check_change(operation: Operation, quotas: Quotas, iam: IamState) -> None:
     """Check a change of IAM.
 
     Args:
         operation: of IAM.
         quotas: of the account.
-        iam: the state before the change.
-        account: the account id; the principals of other accounts are not checked.
+        iam: the state of the account before the change.
 
     Raises:
-        AwsError: `OVER_QUOTA`, `INLINE_POLICIES_TOO_LONG` or `NO_SUCH_PRINCIPAL`.
+        AwsError: `NAME_IN_USE`, `OVER_QUOTA`, `INLINE_POLICIES_TOO_LONG` or `NO_SUCH_PRINCIPAL`.
     """
     name, given = operation.name, operation.parameters
-    roles, providers = iam.counts()
     role = given.get("RoleName", "")
     if name in _TRUSTING:
-        _check_trust_policy(given.get(_TRUSTING[name], ""), quotas, iam, account)
-    if name == "CreateRole" and roles >= quotas.roles:
-        raise AwsError(Reason.OVER_QUOTA, quota=f"RolesPerAccount: {quotas.roles}")
-    if name == "CreateOpenIDConnectProvider" and providers >= quotas.providers:
+        _check_trust_policy(given.get(_TRUSTING[name], ""), quotas, iam)
+    if name == "CreateRole":
+        _check_new_role(role, iam.role_names(), quotas)
+    if name == "CreateOpenIDConnectProvider" and iam.provider_count() >= quotas.providers:
         raise AwsError(Reason.OVER_QUOTA, quota=f"OpenIdConnectProvidersPerAccount: {quotas.providers}")
     if name == "AddClientIDToOpenIDConnectProvider":
         known = iam.client_ids(given.get("OpenIDConnectProviderArn", ""))
@@ -93,13 +95,21 @@ def check_change(operation: Operation, quotas: Quotas, iam: IamState, *, account
             raise AwsError(Reason.INLINE_POLICIES_TOO_LONG, most=_INLINE_POLICIES, role=role)
 
 
-def _check_trust_policy(text: str, quotas: Quotas, iam: IamState, account: str) -> None:
+def _check_new_role(role: str, names: Sequence[str], quotas: Quotas) -> None:
+    # "Names are not distinguished by case":
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+    if role.lower() in map(str.lower, names):
+        raise AwsError(Reason.NAME_IN_USE, name=role)
+    if len(names) >= quotas.roles:
+        raise AwsError(Reason.OVER_QUOTA, quota=f"RolesPerAccount: {quotas.roles}")
+
+
+def _check_trust_policy(text: str, quotas: Quotas, iam: IamState) -> None:
     # The error: https://github.com/kubeflow/kubeflow/issues/6687
     if _length(text) > quotas.trust_policy:
         raise AwsError(Reason.OVER_QUOTA, quota=f"ACLSizePerRole: {quotas.trust_policy}")
     for arn in _principals(text):
-        match = _RESOLVED.fullmatch(arn)
-        if match is not None and match[1] == account and not iam.exists(arn):
+        if _RESOLVED.fullmatch(arn) and not iam.exists(arn):
             raise AwsError(Reason.NO_SUCH_PRINCIPAL, arn=arn)
 
 

@@ -52,6 +52,7 @@ class Reason(Enum):
     INVALID_PROVIDER = auto()
     OVER_QUOTA = auto()
     NO_SUCH_PROVIDER = auto()
+    NAME_IN_USE = auto()
     INLINE_POLICIES_TOO_LONG = auto()
     NO_SUCH_PRINCIPAL = auto()
 

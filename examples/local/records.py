@@ -1,8 +1,11 @@
 """The calls to STS and the credentials that it issued. Calls are recorded without a token or a secret."""
 
+import secrets
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+
+from examples.local.partitions import Account, account_of
 
 # Bounds memory in a demo that runs for weeks.
 _MAX_CALLS = 100_000
@@ -63,6 +66,11 @@ class Caller:
     arn: str
     role_arn: str
 
+    @property
+    def account(self) -> Account:
+        """Its account."""
+        return account_of(self.arn)
+
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
@@ -85,16 +93,28 @@ class AccessKey:
     session_name: str
 
 
+def administrator(account: Account) -> AccessKey:
+    """Return a new long-lived key of an account's administrator."""
+    return AccessKey(
+        access_key_id="AKIA" + secrets.token_hex(8).upper(),
+        secret_access_key=secrets.token_urlsafe(30),
+        session_token="",
+        expires_at=float("inf"),
+        caller=Caller(f"{account.iam}:user/moto", ""),
+        session_name="",
+    )
+
+
 class KeyRing:
     """The access keys that AWS knows. Thread safe.
 
     Args:
-        admin: the long-lived key of the administrator, which `clear` does not delete.
+        admin: the long-lived key of the first account's administrator, which `clear` does not delete.
     """
 
     def __init__(self, admin: AccessKey) -> None:
-        self.admin = admin
         self._lock = threading.Lock()
+        self._admins = {admin.access_key_id: admin}
         self._issued: dict[str, AccessKey] = {}
 
     def add(self, keys: AccessKey) -> None:
@@ -104,10 +124,18 @@ class KeyRing:
 
     def find(self, access_key_id: str) -> AccessKey | None:
         """Return the access key with this id, expired or not, or None."""
-        if access_key_id == self.admin.access_key_id:
-            return self.admin
         with self._lock:
-            return self._issued.get(access_key_id)
+            return self._admins.get(access_key_id) or self._issued.get(access_key_id)
+
+    def add_admin(self, keys: AccessKey) -> None:
+        """Save the long-lived key of another account's administrator."""
+        with self._lock:
+            self._admins[keys.access_key_id] = keys
+
+    def forget_admins(self) -> None:
+        """Delete the administrators that were added."""
+        with self._lock:
+            self._admins = dict(list(self._admins.items())[:1])
 
     def issued(self) -> tuple[AccessKey, ...]:
         """Return all issued credentials, oldest first."""

@@ -19,6 +19,7 @@ from botocore.credentials import Credentials
 
 from examples.local.clock import Clock
 from examples.local.errors import AwsError, Reason
+from examples.local.partitions import partition_of_region
 from examples.local.records import AccessKey, KeyRing
 from examples.local.wire import HttpRequest
 
@@ -52,12 +53,13 @@ class _Claimed:
     signature: str
 
 
-def authenticate(request: HttpRequest, service: str, keys: KeyRing, clock: Clock) -> AccessKey:
+def authenticate(request: HttpRequest, service: str, partition: str, keys: KeyRing, clock: Clock) -> AccessKey:
     """Return the access key that signed `request` for `service`.
 
     Args:
         request: the request as received.
         service: "sts", "iam" or "ssm": the service in the signature's scope, and the protocol of the errors.
+        partition: of the endpoint; a key of another one is unknown.
         keys: the access keys that AWS knows.
         clock: wall time in seconds, for the expiration of issued credentials.
 
@@ -76,11 +78,14 @@ def authenticate(request: HttpRequest, service: str, keys: KeyRing, clock: Clock
     claimed = _Claimed(match[1], match[2], match[3], match[4], tuple(match[5].split(";")), match[6])
     known = keys.find(claimed.access_key_id)
     token = request.header("x-amz-security-token") or ""
+    if known is not None and known.caller.account.partition != partition:
+        known = None
     if known is None or not hmac.compare_digest(token.encode(), known.session_token.encode()):
         raise AwsError(reasons["unknown"])
     if clock() >= known.expires_at:
         raise AwsError(reasons["expired"])
-    if claimed.service != service or not _matches(request, claimed, known, timestamp):
+    scoped = (claimed.service, partition_of_region(claimed.region)) == (service, partition)
+    if not scoped or not _matches(request, claimed, known, timestamp):
         raise AwsError(reasons["mismatch"])
     return known
 

@@ -4,8 +4,9 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentit
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 """
 
+import base64
+import secrets
 from collections.abc import Mapping
-from typing import Any
 
 from examples.local.clock import Clock
 from examples.local.denials import check_denials
@@ -13,7 +14,7 @@ from examples.local.errors import AwsError, Reason
 from examples.local.faults import FaultKind
 from examples.local.iam_view import IamSnapshot, IamView, Role
 from examples.local.limits import account_of_role, check_parameters
-from examples.local.moto_backend import ACCOUNT_ID, MotoBackend
+from examples.local.partitions import Account
 from examples.local.policies import Decision, Request, evaluate
 from examples.local.records import AccessKey, Caller, KeyRing
 from examples.local.verify import TokenVerifier, VerifiedToken
@@ -23,6 +24,7 @@ from examples.local.wire import HttpResponse, escape, iso8601, sts_success
 _CHAINING_LIMIT_SECONDS = 3600
 _FAR_EXPIRY = 253402300799.0  # 9999-12-31T23:59:59Z
 _AN_HOUR = 3600.0
+_SESSION_TOKEN_BYTES = 266
 
 # Keys that only a request with a signature has, and those of session tags, which a token passes in this claim:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
@@ -39,15 +41,13 @@ class SecurityTokenService:
     """Checks requests and issues credentials.
 
     Args:
-        moto: creates the keys.
         iam: providers and roles as STS sees them.
         verifier: verifies web identity tokens.
         keys: stores issued credentials.
         clock: wall time in seconds.
     """
 
-    def __init__(self, moto: MotoBackend, iam: IamView, verifier: TokenVerifier, keys: KeyRing, clock: Clock) -> None:
-        self._moto = moto
+    def __init__(self, iam: IamView, verifier: TokenVerifier, keys: KeyRing, clock: Clock) -> None:
         self._iam = iam
         self._verifier = verifier
         self._keys = keys
@@ -55,11 +55,15 @@ class SecurityTokenService:
         self.max_lifetime_seconds: float | None = None
         """The maximum lifetime of issued credentials in seconds; None applies the requested DurationSeconds."""
 
-    def assume_role_with_web_identity(self, parameters: Mapping[str, str], faults: ActiveFaults) -> HttpResponse:
+    def assume_role_with_web_identity(
+        self, parameters: Mapping[str, str], partition: str, faults: ActiveFaults
+    ) -> HttpResponse:
         """Exchange a token for credentials.
 
         Args:
             parameters: the parameters of the query protocol.
+            partition: of the endpoint. Accounts of another one do not exist for it, so such a role has no provider:
+                https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/1180
             faults: the faults that apply to this call.
 
         Raises:
@@ -68,12 +72,12 @@ class SecurityTokenService:
                 `DENIED_BY_POLICY` (`denials.check_denials`); and `DURATION_OVER_ROLE_MAXIMUM`.
         """
         duration = check_parameters(parameters, ("RoleArn", "RoleSessionName", "WebIdentityToken"))
-        account = account_of_role(parameters["RoleArn"])
+        account = Account(account_of_role(parameters["RoleArn"]).id, partition)
         iam = self._iam.current()
         token = self._verifier.verify(
             parameters["WebIdentityToken"], iam, account=account, stale_jwks=FaultKind.STALE_JWKS in faults
         )
-        role = iam.roles.get(parameters["RoleArn"])
+        role = _role(iam, parameters["RoleArn"], partition)
         context = {"sts:rolesessionname": parameters["RoleSessionName"], **_times(self._clock())}
         if role is None or trusts_token(role, token, context) is not Decision.ALLOW or FaultKind.DENIED in faults:
             raise AwsError(Reason.WEB_IDENTITY_DENIED)
@@ -81,8 +85,7 @@ class SecurityTokenService:
         if duration > role.max_session_seconds:
             raise AwsError(Reason.DURATION_OVER_ROLE_MAXIMUM)
         session = parameters["RoleSessionName"]
-        made = self._moto.assume_role_with_web_identity(role.arn, session, parameters["WebIdentityToken"])
-        keys = self._remember(made, role, session, duration)
+        keys = self._issue(role, session, duration)
         result = (
             f"    <SubjectFromWebIdentityToken>{escape(token.subject)}</SubjectFromWebIdentityToken>\n"
             f"    <Audience>{escape(token.audience)}</Audience>\n"
@@ -94,6 +97,9 @@ class SecurityTokenService:
 
     def assume_role(self, parameters: Mapping[str, str], signer: AccessKey, faults: ActiveFaults) -> HttpResponse:
         """Issue credentials of another role to a signed request (role chaining).
+
+        A role of another partition is denied like one that does not exist:
+        https://github.com/corymhall/cdk-diff-action/issues/70
 
         Args:
             parameters: the parameters of the query protocol.
@@ -108,7 +114,7 @@ class SecurityTokenService:
         duration = check_parameters(parameters, ("RoleArn", "RoleSessionName"))
         account_of_role(parameters["RoleArn"])
         iam = self._iam.current()
-        role = iam.roles.get(parameters["RoleArn"])
+        role = _role(iam, parameters["RoleArn"], signer.caller.account.partition)
         actions = ["sts:AssumeRole"]
         if any(name.startswith("Tags.member.") for name in parameters):
             actions.append("sts:TagSession")
@@ -127,9 +133,17 @@ class SecurityTokenService:
         if duration > role.max_session_seconds:
             raise AwsError(Reason.DURATION_OVER_ROLE_MAXIMUM)
         session = parameters["RoleSessionName"]
-        keys = self._remember(self._moto.assume_role(role.arn, session), role, session, duration)
+        keys = self._issue(role, session, duration)
         result = _assumed_role_user(role, keys) + _credentials(keys, self._clock(), faults)
         return sts_success("AssumeRole", result)
+
+    def identity(self, signer: AccessKey) -> HttpResponse:
+        """Return who signed a request (GetCallerIdentity), which needs no permission."""
+        caller = signer.caller
+        role = self._iam.current().roles.get(caller.role_arn)
+        user = f"{role.role_id if role else 'AROAUNKNOWN'}:{signer.session_name}" if caller.role_arn else "AIDAADMIN"
+        result = f"    <Arn>{escape(caller.arn)}</Arn>\n    <UserId>{escape(user)}</UserId>\n"
+        return sts_success("GetCallerIdentity", f"{result}    <Account>{caller.account.id}</Account>\n")
 
     def may(self, caller: Caller, action: str, resource: str) -> bool:
         """Return whether the caller's permission policies allow `action` on `resource`.
@@ -146,31 +160,35 @@ class SecurityTokenService:
     def _trusts_caller(
         self, role: Role, caller: Caller, action: str, iam: IamSnapshot, parameters: Mapping[str, str]
     ) -> bool:
-        # If the trust policy names the caller's ARN, it is sufficient; if it names the account, the caller's policies
-        # must also allow it: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+        # Within an account it is sufficient that the trust policy names the caller's ARN. If it names the account, or
+        # the role is of another account, the caller's policies must also allow it:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
         arns = {caller.arn}
         own = iam.roles.get(caller.role_arn)
         permitted = Decision.ALLOW
         if caller.role_arn:
             arns.add(caller.role_arn)
             permitted = evaluate(own.permissions if own else (), Request(action, resource=role.arn))
-        if permitted is Decision.EXPLICIT_DENY:
+        account = caller.account
+        if permitted is Decision.EXPLICIT_DENY or (account != role.account and permitted is not Decision.ALLOW):
             return False
         if permitted is Decision.ALLOW:
-            arns |= {ACCOUNT_ID, f"arn:aws:iam::{ACCOUNT_ID}:root"}
+            arns |= {account.id, f"{account.iam}:root"}
         context = {"sts:externalid": parameters.get("ExternalId")}
         request = Request(action, {"AWS": frozenset(arns)}, context=context)
         return evaluate((role.trust_policy,), request) is Decision.ALLOW
 
-    def _remember(self, made: Mapping[str, Any], role: Role, session: str, duration: int) -> AccessKey:
+    def _issue(self, role: Role, session: str, duration: int) -> AccessKey:
         lifetime = duration if self.max_lifetime_seconds is None else min(self.max_lifetime_seconds, duration)
         keys = AccessKey(
-            access_key_id=made["AccessKeyId"],
-            secret_access_key=made["SecretAccessKey"],
-            session_token=made["SessionToken"],
+            # Base 32, as of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+            access_key_id="ASIA" + base64.b32encode(secrets.token_bytes(10)).decode(),
+            secret_access_key=base64.b64encode(secrets.token_bytes(30)).decode(),
+            session_token=base64.b64encode(secrets.token_bytes(_SESSION_TOKEN_BYTES)).decode(),
             # STS sends whole seconds, and the credentials expire at that second.
             expires_at=float(int(self._clock() + lifetime)),
-            caller=Caller(f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role.name}/{session}", role.arn),
+            caller=Caller(f"{role.account.sts}:assumed-role/{role.name}/{session}", role.arn),
             session_name=session,
         )
         self._keys.add(keys)
@@ -199,6 +217,11 @@ def trusts_token(role: Role, token: VerifiedToken, context: Mapping[str, str]) -
         unknown=(*_OF_EVERY_REQUEST, *claims),
     )
     return evaluate((role.trust_policy,), request)
+
+
+def _role(iam: IamSnapshot, arn: str, partition: str) -> Role | None:
+    role = iam.roles.get(arn)
+    return role if role is not None and role.account.partition == partition else None
 
 
 def _times(now: float) -> dict[str, str]:

@@ -12,6 +12,7 @@ from examples.local.errors import AwsError, Reason
 from examples.local.iam_view import IamSnapshot, Provider
 from examples.local.idp import ProviderClient
 from examples.local.keys import decode_segment
+from examples.local.partitions import Account
 
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html, WebIdentityToken. Never
 # "none", and never HS*: with HS* the public key, which everyone can read, would be the secret.
@@ -52,13 +53,13 @@ class TokenVerifier:
         with self._lock:
             self._cached_jwks.clear()
 
-    def verify(self, token: str, iam: IamSnapshot, *, account: str, stale_jwks: bool = False) -> VerifiedToken:
+    def verify(self, token: str, iam: IamSnapshot, *, account: Account, stale_jwks: bool = False) -> VerifiedToken:
         """Verify `token` for `account`.
 
         Args:
             token: a compact JWT.
             iam: the providers that STS knows now.
-            account: the role's account; the provider must be registered in it.
+            account: the role's account, in the partition of the endpoint; the provider must be registered in it.
             stale_jwks: use the issuer's key set of the last call, if there was one.
 
         Raises:
@@ -70,8 +71,9 @@ class TokenVerifier:
             if claim not in claims:
                 raise AwsError(Reason.MISSING_CLAIM, claim=claim)
         issuer = claims["iss"]
-        provider = iam.providers.get(issuer) if isinstance(issuer, str) else None
-        if provider is None or provider.account != account:
+        here = (provider for provider in iam.providers.values() if provider.account == account)
+        provider = next((one for one in here if one.url == issuer), None)
+        if provider is None:
             raise AwsError(Reason.NO_PROVIDER, issuer=issuer)
         key = self._key(provider, header, stale_jwks=stale_jwks)
         try:

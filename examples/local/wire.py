@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from examples.local.errors import AwsError
+from examples.local.partitions import Account
 
 _NAMESPACES = {
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
@@ -74,6 +75,18 @@ class HttpResponse:
     status: int
     headers: dict[str, str]
     body: bytes = field(repr=False)
+
+
+def resource_of(operation: Operation, request: HttpRequest, account: Account, region: str) -> str:
+    """Return the resource of a call: the ARN of the parameter that it names, else `*`."""
+    if operation.service != "ssm":
+        return "*"
+    try:
+        name = json.loads(request.body).get("Name")
+    except (ValueError, AttributeError):
+        name = None
+    parameter = f"{account.id}:parameter/{name.removeprefix('/')}" if isinstance(name, str) else ""
+    return f"arn:{account.partition}:ssm:{region}:{parameter}" if parameter else "*"
 
 
 def new_request_id() -> str:

@@ -14,6 +14,7 @@ from examples.local.clock import Clock, MovableClock, system_clock
 from examples.local.issuer import Issuer
 from examples.local.kubelet import Kubelet
 from examples.local.moto_backend import CLIENT_CONFIG, REGION
+from examples.local.records import AccessKey
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -89,6 +90,17 @@ class World:
         if service not in self._clients:
             self._clients[service] = self._session.client(service, endpoint_url=self.aws.url, config=CLIENT_CONFIG)
         return self._clients[service]
+
+    @overload
+    def client_of(self, keys: AccessKey, service: Literal["iam"], region: str) -> "IAMClient": ...
+    @overload
+    def client_of(self, keys: AccessKey, service: Literal["sts"], region: str) -> "STSClient": ...
+    def client_of(self, keys: AccessKey, service: Literal["iam", "sts"], region: str) -> Any:
+        """Return a boto3 client like `admin_client` with another key and region, until the world is closed."""
+        session = boto3.Session(keys.access_key_id, keys.secret_access_key, keys.session_token or None, region)
+        client: Any = session.client(service, endpoint_url=self.aws.url, config=CLIENT_CONFIG)
+        self._stack.callback(client.close)
+        return client
 
     def kubelet(self, directory: Path, **options: Any) -> Kubelet:  # noqa: ANN401 - passed on to Kubelet, which types them
         """Return a `Kubelet` with this world's issuer and clock, not started; `options` are its keyword arguments."""

@@ -24,7 +24,7 @@ BOTO3 = (sys.executable, "-I", "-c", "import boto3\nprint(boto3.client('sts').ge
 CLI = (sys.executable, "-I", "-m", "awscli", "sts", "get-caller-identity", "--query", "Arn", "--output", "text")
 OURS = "arn:aws:sts::123456789012:assumed-role/KubernetesParameterStoreRole/default-aws-test\n"
 # The key of the administrator stands for any other access key in the environment.
-THEIRS = "arn:aws:sts::123456789012:user/moto\n"
+THEIRS = "arn:aws:iam::123456789012:user/moto\n"
 
 
 def env(*arguments: str, **environment: str) -> Done:

@@ -103,6 +103,11 @@ def _trusting(world: World, arn: str) -> Answer:
     return _iam(world, "CreateRole", RoleName="Next", AssumeRolePolicyDocument=document)
 
 
+def _made(world: World, role: str) -> World:
+    world.set_up_trust(role=role)
+    return world
+
+
 def _long_policy(world: World) -> Answer:
     world.set_up_trust()
     return _iam(
@@ -155,6 +160,7 @@ _CASES: dict[Reason, Callable[[World], Answer]] = {
     ),
     Reason.INLINE_POLICIES_TOO_LONG: _long_policy,
     Reason.NO_SUCH_PRINCIPAL: lambda w: _trusting(w, "arn:aws:iam::123456789012:role/Absent"),
+    Reason.NAME_IN_USE: lambda w: _trusting(_made(w, "NEXT"), "123456789012"),
     Reason.NO_SUCH_PROVIDER: lambda w: _iam(
         w, "AddClientIDToOpenIDConnectProvider", OpenIDConnectProviderArn=_PROVIDER_ARN, ClientID="vault"
     ),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from examples.local.partitions import Account
 from examples.local.world import World
 from tests.local.calls import aws_error
 
@@ -86,6 +87,27 @@ def test_a_trust_policy_names_no_principal_that_does_not_exist(fresh_world: Worl
         iam.update_assume_role_policy(RoleName="R", PolicyDocument=_trusting("arn:aws:iam::123456789012:role/None"))
 
 
-def test_principals_of_other_accounts_and_whole_accounts_are_not_looked_up(fresh_world: World) -> None:
-    arns = ("arn:aws:iam::210987654321:role/Other", "arn:aws:iam::123456789012:root", "123456789012")
-    fresh_world.admin_client("iam").create_role(RoleName="R", AssumeRolePolicyDocument=_trusting(*arns))
+@pytest.mark.parametrize(
+    "principal", ["210987654321", "arn:aws:iam::210987654321:root", "arn:aws:iam::210987654321:role/Other"]
+)
+def test_a_trust_policy_names_principals_of_other_accounts_only_if_they_exist(
+    fresh_world: World, principal: str
+) -> None:
+    named: Any = {"RoleName": "R", "AssumeRolePolicyDocument": _trusting(principal)}
+    iam = fresh_world.admin_client("iam")
+    refusal = f'Invalid principal in policy: "AWS":"{principal}"'
+    with aws_error("MalformedPolicyDocument", refusal):
+        iam.create_role(**named)
+    fresh_world.aws.add_account(Account("210987654321", "aws-cn"))
+    with aws_error("MalformedPolicyDocument", refusal):
+        iam.create_role(**named)
+    other = fresh_world.client_of(fresh_world.aws.add_account(Account("210987654321")), "iam", "eu-central-1")
+    other.create_role(RoleName="Other", AssumeRolePolicyDocument=_NOBODY)
+    iam.create_role(**named)
+
+
+def test_the_names_of_roles_are_not_distinguished_by_case(fresh_world: World) -> None:
+    iam = fresh_world.admin_client("iam")
+    iam.create_role(RoleName="Reader", Path="/teams/", AssumeRolePolicyDocument=_NOBODY)
+    with aws_error("EntityAlreadyExists"):
+        iam.create_role(RoleName="reader", AssumeRolePolicyDocument=_NOBODY)
