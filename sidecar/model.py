@@ -36,6 +36,7 @@ class Token:
         audience: ``aud``, always as a tuple.
         expires_at: ``exp``, wall seconds.
         issued_at: ``iat``, wall seconds; 0 if the token has none.
+        not_before: ``nbf``, wall seconds; 0 if the token has none.
         key_id: ``kid`` of the header; "" if it has none.
         namespace: ``kubernetes.io.namespace``; "" outside Kubernetes.
         pod: ``kubernetes.io.pod.name``; "" if the token is not bound to a pod.
@@ -50,6 +51,7 @@ class Token:
     key_id: str = ""
     namespace: str = ""
     pod: str = ""
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

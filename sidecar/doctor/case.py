@@ -8,20 +8,20 @@ from typing import Final
 
 from sidecar.application.variables import AUTH_TOKEN_FILE_VARIABLE, FULL_URI
 from sidecar.clock import Clock, Instant
+from sidecar.doctor.audience import for_api_server, for_aws
 from sidecar.doctor.aws import AwsView, IamFacts, IamUnknown
+from sidecar.doctor.exchanged import ExchangeResult, exchange_chain
 from sidecar.doctor.options import CaseOptions, Place
 from sidecar.doctor.sts import StsProbe, probe_sts
 from sidecar.doctor.uri import Endpoint, endpoint_of
-from sidecar.errors import Failure, SettingsError, TokenError
-from sidecar.exchange.messages import parse_result, request_line
-from sidecar.exchange.worker import exchange, new_session
+from sidecar.errors import SettingsError, TokenError
 from sidecar.https.connect_to import ConnectTo
 from sidecar.https.failures import FetchError
 from sidecar.https.proxy import proxy_beside
 from sidecar.issuer import documents
 from sidecar.issuer.documents import DISCOVERY_PATH, Discovery, DocumentError, Keys, below
 from sidecar.issuer.reader import IssuerReader, IssuerResponse
-from sidecar.model import AssumeRoleRequest, AssumeRoleResult, Credentials, Profile, Token, account_of
+from sidecar.model import Profile, Token, account_of
 from sidecar.settings.options import RUNTIME_DIRECTORY
 from sidecar.settings.profiles import role_chain
 from sidecar.settings.resolve import Settings
@@ -29,25 +29,12 @@ from sidecar.tokens import jwt
 from sidecar.tokens.watch import read_token_file
 from sidecar.volumes.auth_token import AUTH_TOKEN_NAME
 
-__all__ = ("ISSUER_ONLY", "Case", "ExchangeResult", "facts_of")
+__all__ = ("ISSUER_ONLY", "Case", "facts_of")
 
 ISSUER_ONLY: Final = "only the issuer is checked"
 _OK: Final = 200
 # Path.exists raises PermissionError before Python 3.14 if the directory is closed to this user.
 _exists = os.path.exists
-
-
-class ExchangeResult:
-    """The result of the exchange.
-
-    Args:
-        profile: the profile whose exchange failed, or the last profile of the chain.
-        failure: why it failed; None if every exchange succeeded.
-        credentials: those of the last profile of the chain; None if an exchange failed.
-    """
-
-    def __init__(self, profile: Profile, failure: Failure | None, credentials: Credentials | None) -> None:
-        self.profile, self.failure, self.credentials = profile, failure, credentials
 
 
 class Case:
@@ -202,18 +189,7 @@ class Case:
         """The result of one exchange, done now as the daemon does it; None if it was not tried or had no known form."""
         if self.options.no_exchange or not self.role_known or not isinstance(self.token, Token):
             return None
-        session, credentials = new_session(), None
-        for profile in self.role_chain:
-            request, requested_at = AssumeRoleRequest(profile, self.token, credentials), self.now
-            try:
-                reply = exchange(session, request_line(request, self.settings.cluster))
-                result = parse_result(request, reply, requested_at)
-            except (KeyError, TypeError, ValueError, OverflowError):
-                return None
-            if not isinstance(result, AssumeRoleResult):
-                return ExchangeResult(profile, result, None)
-            credentials = result.credentials
-        return ExchangeResult(self.role_chain[-1], None, credentials)
+        return exchange_chain(self.role_chain, self.token, self.settings.cluster, self.clock)
 
     @cached_property
     def iam(self) -> IamFacts | IamUnknown:
@@ -223,6 +199,23 @@ class Case:
         if not self.role_known:
             return IamUnknown("no role is set")
         return self.aws.read_iam(self.role_chain[0])
+
+    @cached_property
+    def skews(self) -> dict[str, float]:
+        """{whose clock: the seconds by which it is ahead of this machine's}, by the Date headers of STS and issuer."""
+        found = {}
+        if not self.issuer_only and self.sts and self.sts.date is not None:
+            found["STS"] = self.sts.date - self.sts.requested_at
+        response = self.discovery_response if self.issuer else None
+        if isinstance(response, IssuerResponse) and response.date is not None:
+            found["the issuer"] = response.date - self.now.wall
+        return found
+
+    @property
+    def for_api_server(self) -> bool:
+        """Whether all audiences of the token are the API server's own."""
+        token = self.token
+        return isinstance(token, Token) and all(for_api_server(one, token.issuer) for one in token.audience)
 
     @property
     def proofs(self) -> frozenset[str]:
@@ -259,6 +252,7 @@ class Case:
             facts["jwks_uri"] = self.discovery.jwks_uri
         if isinstance(self.token, Token):
             facts |= {"subject": self.token.subject, "audience": self.token.audience[0], "kid": self.token.key_id}
+            facts["aws_audience"] = for_aws(self.token, self.settings.audience)
             parts = self.token.subject.split(":")
             if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:  # noqa: PLR2004 - prefix, namespace, name
                 facts |= {"namespace": parts[2], "service_account": parts[3]}

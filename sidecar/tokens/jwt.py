@@ -51,6 +51,7 @@ def parse_token(content: bytes) -> Token:
         audience=_audience(claims.get("aud")),
         expires_at=_seconds(claims, "exp"),
         issued_at=_seconds(claims, "iat") if "iat" in claims else 0.0,
+        not_before=_seconds(claims, "nbf") if "nbf" in claims else 0.0,
         key_id=_optional_text(head.get("kid")),
         namespace=_optional_text(kubernetes.get("namespace")),
         pod=_optional_text(_mapping(kubernetes.get("pod")).get("name")),

@@ -10,7 +10,7 @@ from sidecar.exits import Exit
 from sidecar.issuer.documents import check_issuer
 from sidecar.model import Token
 
-__all__ = ("CHECK", "ISSUER_FORM")
+__all__ = ("API_AUDIENCE", "CHECK", "ISSUER_FORM")
 
 ISSUER_FORM: Final = Cause(
     "issuer_form",
@@ -18,6 +18,12 @@ ISSUER_FORM: Final = Cause(
     "set the API server's --service-account-issuer to https://<public name>, without port, query and fragment; keep "
     "the old value as a second --service-account-issuer until all pods have new tokens",
     exit_code=Exit.ISSUER,
+)
+API_AUDIENCE: Final = Cause(
+    "audience_of_api_server",
+    "the token's aud, {audience}, is the API server's own: the token is a login to this cluster, and not for AWS",
+    "mount a projected serviceAccountToken volume with audience: {aws_audience}, and set --token-file to its file",
+    exit_code=Exit.USAGE,
 )
 _AUDIENCE: Final = Cause(
     "audience_unusual",
@@ -36,6 +42,9 @@ def _run(case: Case) -> CheckResult:
         check_issuer(token.issuer)
     except InvalidValueError as error:
         return broken(evidence, Finding(ISSUER_FORM, case.facts | {"why": error.what}))
+    if case.for_api_server:
+        finding = Finding(API_AUDIENCE, case.facts)
+        return advice(f"{evidence}; AWS accepted it", finding) if case.accepted else broken(evidence, finding)
     if case.settings.audience not in token.audience:
         # No fault for certain: another audience can be a client id of the provider too.
         return advice(evidence, Finding(_AUDIENCE, case.facts))
@@ -46,6 +55,6 @@ CHECK: Final = Check(
     "token_claims",
     "token's claims",
     "issuer, audience and subject: the values that IAM compares",
-    (ISSUER_FORM, _AUDIENCE),
+    (ISSUER_FORM, API_AUDIENCE, _AUDIENCE),
     _run,
 )

@@ -4,7 +4,6 @@ from typing import Final
 
 from sidecar.doctor.case import Case
 from sidecar.doctor.result import Cause, Check, CheckResult, Finding, advice, broken, good, unknown
-from sidecar.issuer.reader import IssuerResponse
 
 __all__ = ("CHECK",)
 
@@ -27,12 +26,7 @@ _AHEAD: Final = Cause(
 
 
 def _run(case: Case) -> CheckResult:
-    skews = {}
-    if not case.issuer_only and case.sts and case.sts.date is not None:
-        skews["STS"] = case.sts.date - case.sts.requested_at
-    response = case.discovery_response if case.issuer else None
-    if isinstance(response, IssuerResponse) and response.date is not None:
-        skews["the issuer"] = response.date - case.now.wall
+    skews = case.skews
     if not skews:
         return unknown("neither STS nor the issuer sent its time")
     who, skew = next(iter(skews.items()))

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.doctor.case import Case, facts_of
-from sidecar.doctor.checks import discovery, exchange_causes, iam_causes, iam_findings, keys
+from sidecar.doctor.checks import discovery, exchange_causes, iam_causes, iam_findings, keys, token_file
 from sidecar.doctor.checks.certificate import thumbprint_compared
+from sidecar.doctor.checks.claims import API_AUDIENCE
 from sidecar.doctor.checks.denial_causes import (
     BY_POLICY,
     IN_A_CHAIN,
@@ -90,6 +91,9 @@ def _run(case: Case) -> CheckResult:
         return _of_keys(case, evidence, facts)
     if failure.kind in _EXACT:
         cause = _EXACT[failure.kind]
+        future = token_file.from_future(case)
+        if future is not None:
+            return broken(evidence, future)
         read = [finding for finding in iam_findings.findings_of(case) or () if finding.cause is cause]
         return broken(evidence, *(read or [Finding(cause, facts)]))
     if failure.kind is StsErrorKind.SOURCE_CREDENTIALS:
@@ -114,13 +118,16 @@ def _facts(case: Case, profile: Profile) -> dict[str, str]:
 
 
 def _of_iam(case: Case, error: StsErrorKind, evidence: str, facts: Mapping[str, str]) -> CheckResult:
-    possible = [Finding(cause, facts) for cause in (*_POSSIBLE[error], UNEXPLAINED)]
+    causes = _possible(case, error)
+    if error is StsErrorKind.AUDIENCE and case.for_api_server:
+        return broken(evidence, Finding(API_AUDIENCE, facts))
+    possible = [Finding(cause, facts) for cause in (*causes, UNEXPLAINED)]
     read = iam_findings.findings_of(case)
     if read is None or (error is StsErrorKind.THUMBPRINT and not thumbprint_compared(case)):
         return suspected(evidence, *possible)
     conditions = [finding for finding in read if finding.cause is iam_causes.TRUST_CONDITION]
     # A fault for which AWS returns another error is a fault, and not the cause of this error.
-    certain = [each for each in read if each.cause in _POSSIBLE[error] and each not in conditions]
+    certain = [each for each in read if each.cause in causes and each not in conditions]
     if certain:
         return broken(evidence, *certain)
     # Provider and role fit. That a change has not taken effect is likely only if role or provider is minutes old.
@@ -131,6 +138,14 @@ def _of_iam(case: Case, error: StsErrorKind, evidence: str, facts: Mapping[str, 
     if error in {StsErrorKind.DENIED, StsErrorKind.TRUST_POLICY}:
         ordered = [*conditions, *ordered]
     return suspected(f"{evidence}; {created.text}", *ordered, Finding(UNEXPLAINED, facts))
+
+
+def _possible(case: Case, error: StsErrorKind) -> list[Cause]:
+    """Return the possible causes of an error; no fix of them makes the API server's own audience one of AWS."""
+    if not case.for_api_server:
+        return list(_POSSIBLE[error])
+    of_audience = (iam_causes.CLIENT_ID, iam_causes.TOKEN_AUDIENCE, iam_causes.TRUST_AUDIENCE)
+    return list(dict.fromkeys(API_AUDIENCE if cause in of_audience else cause for cause in _POSSIBLE[error]))
 
 
 def _of_chain(case: Case, failure: Failure, evidence: str, facts: Mapping[str, str]) -> CheckResult:

@@ -5,6 +5,7 @@ from typing import Final
 from sidecar.doctor.aws import IamFacts, IamUnknown
 from sidecar.doctor.case import Case
 from sidecar.doctor.checks.certificate import chains, thumbprint_compared
+from sidecar.doctor.checks.claims import API_AUDIENCE
 from sidecar.doctor.checks.iam_causes import (
     AUDIENCES,
     DURATION,
@@ -90,6 +91,7 @@ CHECK: Final = Check(
     (
         # A change in IAM that has not taken effect is no fault in IAM: the check `exchange` names it.
         *(cause for cause in (ROLE, *TRUST, *PROVIDERS, *AUDIENCES, *THUMBPRINTS) if cause is not PROPAGATION),
+        API_AUDIENCE,
         DURATION,
         SOON,
         OPEN,

@@ -45,7 +45,7 @@ _READ_PROVIDER: Final = (
 )
 _BOOTSTRAP: Final = (
     "aws-oidc-sidecar bootstrap aws --issuer {issuer} --role {role_name} "
-    "--service-account {namespace}/{service_account} --audience {audience}"
+    "--service-account {namespace}/{service_account} --audience {aws_audience}"
 )
 
 
@@ -83,7 +83,7 @@ SUBJECT: Final = _cause(
 TRUST_AUDIENCE: Final = _cause(
     "trust_audience",
     "the role's trust policy requires another aud than {audience}",
-    "set the aud condition of the policy to {audience}: " + _BOOTSTRAP,
+    "set the aud condition of the policy to {aws_audience}: " + _BOOTSTRAP,
     _READ_TRUST,
 )
 PRINCIPAL: Final = _cause(

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from sidecar.doctor.aws import IamFacts, IamUnknown
 from sidecar.doctor.case import Case
 from sidecar.doctor.checks.certificate import chains
+from sidecar.doctor.checks.claims import API_AUDIENCE
 from sidecar.doctor.checks.iam_causes import (
     ACCOUNT_NAME,
     ACTION,
@@ -48,7 +49,8 @@ def findings_of(case: Case) -> tuple[Finding, ...] | None:
         return None
     if case.iam.account != account_of(case.role_chain[0].role_arn):
         return _of_other_account(case, case.iam)
-    return tuple(_findings(case, case.iam))
+    # The provider and the trust policy can differ from the token in the same audience.
+    return tuple({finding.cause: finding for finding in reversed(tuple(_findings(case, case.iam)))}.values())[::-1]
 
 
 class Dates(NamedTuple):
@@ -118,7 +120,9 @@ def _of_provider(case: Case, provider: Provider) -> Iterator[Finding]:
     if isinstance(token, Token) and not set(token.audience) & set(provider.client_ids):
         expected = case.settings.audience in provider.client_ids and case.settings.audience not in token.audience
         compared = Comparison("OIDC provider", "", "ClientIDList", provider.client_ids, token.audience)
-        yield Finding(TOKEN_AUDIENCE if expected else CLIENT_ID, case.facts, (compared,))
+        cause = TOKEN_AUDIENCE if expected else CLIENT_ID
+        # This audience must never become a client id: each token that AWS gets could log in to the cluster.
+        yield Finding(API_AUDIENCE if case.for_api_server else cause, case.facts, (compared,))
     for chain in chains(case):
         served = tuple(certificate.thumbprint for certificate in chain.certificates)
         if chain.public or set(served) & set(provider.thumbprints):
@@ -145,7 +149,10 @@ def _of_role(case: Case, iam: IamFacts, provider: Provider | None) -> Iterator[F
             session_name=case.role_chain[0].session_name or make_session_name(token, case.settings.cluster),
             subject=case.facts["subject"],
         ):
-            yield _of_mismatch(case, mismatch)
+            if mismatch.kind == "aud" and case.for_api_server:
+                yield Finding(API_AUDIENCE, case.facts, mismatch.compared)
+            else:
+                yield _of_mismatch(case, mismatch)
     first = case.role_chain[0]
     if first.duration_seconds > iam.role.max_session_seconds:
         duration, maximum = str(first.duration_seconds), str(iam.role.max_session_seconds)

@@ -6,7 +6,8 @@ from hashlib import sha1
 from typing import Any
 
 from sidecar.doctor.aws import IamFacts
-from sidecar.doctor.case import Case, ExchangeResult
+from sidecar.doctor.case import Case
+from sidecar.doctor.exchanged import ExchangeResult
 from sidecar.doctor.options import CaseOptions
 from sidecar.exchange.classify import classify
 from sidecar.https.failures import FailureKind, FetchError
