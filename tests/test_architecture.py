@@ -198,7 +198,6 @@ ELSEWHERE = {
     "sidecar.doctor.aws": "tests/functional/test_doctor.py",
     "sidecar.doctor.checks": "tests/functional/test_doctor_checks.py",
     "sidecar.doctor.exchanged": "tests/functional/test_doctor.py",
-    "sidecar.doctor.options": "tests/unit/doctor/test_case.py",
     "sidecar.doctor.uri": "tests/functional/test_doctor_in_pod.py",
     "sidecar.doctor.result": "tests/unit/doctor/test_show.py",
     "sidecar.endpoint.health": "tests/unit/test_daemon_health.py",

@@ -23,6 +23,7 @@ from examples.local.pki import Authority, serve_names, server_context
 from examples.local.quotas import Quotas, check_change
 from examples.local.records import AccessKey, CallLog, CallRecord, KeyRing, administrator
 from examples.local.signature import authenticate
+from examples.local.simulator import simulated
 from examples.local.sts import SecurityTokenService
 from examples.local.verify import TokenVerifier
 from examples.local.wire import HttpRequest, HttpResponse, Operation, empty_success, error_response, resource_of
@@ -239,6 +240,8 @@ class Aws:
         check_denials(faults, user=signer.caller.arn, action=action, resource=resource)
         if name in _CHECKED:
             check_provider(operation.parameters)
+        if name == "SimulatePrincipalPolicy":
+            return simulated(operation, self._iam.current())
         if name == "GetAccountSummary":
             self._moto.iam(account).set_quotas(self.quotas)
         if service != "iam" or _READ_ONLY.match(name):

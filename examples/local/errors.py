@@ -241,6 +241,12 @@ TABLE: Mapping[Reason, Row] = MappingProxyType(
             "Role with name {name} already exists.",
             "https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html",
         ),
+        Reason.NO_SUCH_ROLE: Row(
+            "NoSuchEntity",
+            404,
+            "The role with name {role} cannot be found.",
+            "https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html",
+        ),
         Reason.INLINE_POLICIES_TOO_LONG: Row(
             "LimitExceeded",
             409,

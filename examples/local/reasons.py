@@ -53,6 +53,7 @@ class Reason(Enum):
     OVER_QUOTA = auto()
     NO_SUCH_PROVIDER = auto()
     NAME_IN_USE = auto()
+    NO_SUCH_ROLE = auto()
     INLINE_POLICIES_TOO_LONG = auto()
     NO_SUCH_PRINCIPAL = auto()
 

@@ -134,6 +134,13 @@ def sts_success(operation: str, result: str) -> HttpResponse:
     return _success("sts", operation, f"  <{operation}Result>\n{result}  </{operation}Result>\n")
 
 
+def success(operation: Operation, result: str) -> HttpResponse:
+    """Return the 200 response of an operation of the query protocol; `result` is XML that is already escaped."""
+    return _success(
+        operation.service, operation.name, f"  <{operation.name}Result>\n{result}  </{operation.name}Result>\n"
+    )
+
+
 def empty_success(operation: Operation) -> HttpResponse:
     """Return the 200 response of an operation of the query protocol that has no result."""
     return _success(operation.service, operation.name, "")

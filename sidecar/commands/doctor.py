@@ -8,7 +8,7 @@ from typing import Final, TextIO
 from sidecar.clock import SystemClock
 from sidecar.commands import flags
 from sidecar.doctor.case import Case
-from sidecar.doctor.options import CaseOptions, Place
+from sidecar.doctor.options import CaseOptions, Place, parse_call
 from sidecar.doctor.result import Check, CheckResult, unknown
 from sidecar.doctor.show import as_json, as_text, exit_code
 from sidecar.doctor.table import CHECKS
@@ -45,6 +45,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     flags.add_connect_to(parser)
     parser.add_argument("--no-exchange", action="store_true", help="skip the exchange at STS")
     parser.add_argument("--no-iam", action="store_true", help="skip reading IAM, even with IAM read access")
+    parser.add_argument(
+        "--call",
+        metavar="SERVICE:ACTION[:RESOURCE]",
+        action="append",
+        default=[],
+        help="examine whether the role may make this call, with iam:SimulatePrincipalPolicy; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     for option in OPTIONS:
         if option.name in _OPTION_NAMES:
@@ -80,6 +87,7 @@ def run(
         issuer_ca=given.issuer_ca,
         no_exchange=given.no_exchange,
         no_iam=given.no_iam,
+        calls=tuple(flags.parsed(parse_call, text, "--call") for text in given.call),
     )
     case = Case(options, environment, settings, SystemClock(), role_known=role_known, connect_to=targets)
     with redirected(targets):

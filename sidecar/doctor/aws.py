@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from sidecar.doctor.options import Call
 from sidecar.errors import InvalidValueError
 from sidecar.exchange.worker import new_session
 from sidecar.iam.account import Provider, Role, parse_provider, parse_role
 from sidecar.model import Credentials, Profile, account_of
 
-__all__ = ("AwsView", "CallerUnknown", "IamFacts", "IamUnknown")
+__all__ = ("AwsView", "CallerUnknown", "IamFacts", "IamUnknown", "SimulatedCall", "decision_of")
 
 _CODE: Final = re.compile("[A-Za-z.]{1,64}")
 
@@ -56,6 +57,37 @@ class CallerUnknown:
     code: str
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatedCall:
+    """The decision of IAM's policy simulator about one call.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_EvaluationResult.html
+
+    Attributes:
+        outcome: "allowed", "explicitDeny" or "implicitDeny".
+        missing_keys: condition keys in the policies that only a real request has.
+        policies: the names of the policies with the statements that decided.
+        boundary_denies: whether the permissions boundary does not allow it.
+        organization_denies: whether the service control policies do not allow it.
+    """
+
+    outcome: str
+    missing_keys: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    boundary_denies: bool = False
+    organization_denies: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        """Whether all policies that the simulator evaluates allow the call."""
+        return self.outcome == "allowed"
+
+    @property
+    def denied(self) -> bool:
+        """Whether the call is denied for certain: no condition on a real request can allow it."""
+        return self.outcome == "explicitDeny" or (not self.allowed and not self.missing_keys)
+
+
 class AwsView:
     """Reads AWS. No method raises an error of AWS or of the network."""
 
@@ -90,14 +122,27 @@ class AwsView:
             return self._read_iam(profile)
         except exceptions.ClientError as error:
             return IamUnknown(f"{error.operation_name} failed with the AWS credentials of this environment")
-        except exceptions.ProfileNotFound:
-            return IamUnknown("AWS_PROFILE names a profile that no AWS config file here has")
-        except exceptions.NoCredentialsError:
-            return IamUnknown("no AWS credentials in the environment, a config file or a login")
-        except InvalidValueError as error:
-            return IamUnknown(f"IAM could not be read: {error.what}")
+        except (exceptions.BotoCoreError, InvalidValueError, ValueError) as error:
+            return _unknown(error)
+
+    def simulate(self, profile: Profile, call: Call) -> SimulatedCall | IamUnknown:
+        """Return what the policies of a profile's role decide about a call, asked as `read_iam` asks."""
+        from botocore import exceptions  # noqa: PLC0415 - as above
+
+        try:
+            answer = _client(self._own_session, "iam", profile, {}).simulate_principal_policy(
+                PolicySourceArn=profile.role_arn, ActionNames=[call.action], ResourceArns=[call.resource]
+            )
+            return decision_of(answer["EvaluationResults"][0])
+        except exceptions.ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code.startswith("AccessDenied"):
+                return IamUnknown("the AWS credentials of this environment have no iam:SimulatePrincipalPolicy")
+            return IamUnknown(f"SimulatePrincipalPolicy failed ({code if _CODE.fullmatch(code) else 'unknown error'})")
+        except (KeyError, IndexError):
+            return IamUnknown("the answer to SimulatePrincipalPolicy has no decision")
         except (exceptions.BotoCoreError, ValueError) as error:
-            return IamUnknown(f"IAM could not be read ({type(error).__name__})")
+            return IamUnknown(f"{_unknown(error).why}; iam:SimulatePrincipalPolicy is needed")
 
     def caller(self, credentials: Credentials, profile: Profile) -> "str | CallerUnknown":
         """Return the ARN of the identity of credentials (GetCallerIdentity), or why it is not known."""
@@ -158,6 +203,38 @@ def _client(session: Any, service: str, profile: Profile, keys: Mapping[str, str
         endpoint_url=endpoint or None,
         config=config,
         **keys,
+    )
+
+
+def _unknown(error: Exception) -> IamUnknown:
+    from botocore import exceptions  # noqa: PLC0415 - as above
+
+    if isinstance(error, exceptions.ProfileNotFound):
+        return IamUnknown("AWS_PROFILE names a profile that no AWS config file here has")
+    if isinstance(error, exceptions.NoCredentialsError):
+        return IamUnknown("no AWS credentials in the environment, a config file or a login")
+    if isinstance(error, InvalidValueError):
+        return IamUnknown(f"IAM could not be read: {error.what}")
+    return IamUnknown(f"IAM could not be read ({type(error).__name__})")
+
+
+def decision_of(result: Mapping[str, Any]) -> SimulatedCall:
+    """Return the decision in one of the `EvaluationResults`, as boto3 returns it.
+
+    Raises:
+        KeyError: it has no decision.
+    """
+    # With a resource its own result counts; the other one is the most restrictive of all resources.
+    own: Mapping[str, Any] = next(iter(result.get("ResourceSpecificResults", ())), {})
+    details = {**result, **own}
+    boundary = details.get("PermissionsBoundaryDecisionDetail", {})
+    organization = details.get("OrganizationsDecisionDetail", {})
+    return SimulatedCall(
+        outcome=str(own.get("EvalResourceDecision", result["EvalDecision"])),
+        missing_keys=tuple(details.get("MissingContextValues", ())),
+        policies=tuple(dict.fromkeys(str(each["SourcePolicyId"]) for each in details.get("MatchedStatements", ()))),
+        boundary_denies=boundary.get("AllowedByPermissionsBoundary") is False,
+        organization_denies=organization.get("AllowedByOrganizations") is False,
     )
 
 

@@ -118,6 +118,7 @@ class Check(Generic[_Seen_contra]):
         description: what it checks, for the documentation.
         causes: all causes that it can name, in no order.
         run: does the check; if it raises, the status is UNKNOWN.
+        apart: whether credentials that work prove nothing about it: if it is UNKNOWN, that is always important.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Check(Generic[_Seen_contra]):
     description: str
     causes: tuple[Cause, ...]
     run: Callable[[_Seen_contra], CheckResult]
+    apart: bool = False
 
 
 def good(evidence: str) -> CheckResult:

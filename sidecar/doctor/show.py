@@ -45,9 +45,9 @@ def exit_code(report: Report, proofs: Collection[str] | None = None) -> int:
 def _not_proven(report: Report, proofs: Collection[str]) -> list[str]:
     """Return the titles of the checks that are unknown; none if a check proves the whole chain."""
     good = {CheckStatus.GOOD, CheckStatus.ADVICE}
-    if any(check.name in proofs and result.status in good for check, result in report):
-        return []
-    return [check.title for check, result in report if result.status is CheckStatus.UNKNOWN]
+    proven = any(check.name in proofs and result.status in good for check, result in report)
+    unknown = (check for check, result in report if result.status is CheckStatus.UNKNOWN)
+    return [check.title for check in unknown if check.apart or not proven]
 
 
 def as_json(report: Report, proofs: Collection[str] | None = None) -> str:

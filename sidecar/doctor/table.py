@@ -15,6 +15,7 @@ from sidecar.doctor.checks import (
     exchange,
     iam,
     keys,
+    permissions,
     role,
     sts_path,
     token_file,
@@ -38,6 +39,7 @@ CHECKS: Final[tuple[Check[Case], ...]] = (
     iam.CHECK,
     exchange.CHECK,
     credentials.CHECK,
+    permissions.CHECK,
 )
 
 CAUSES: Final[tuple[Cause, ...]] = tuple(dict.fromkeys(cause for check in CHECKS for cause in check.causes))

@@ -161,6 +161,7 @@ _CASES: dict[Reason, Callable[[World], Answer]] = {
     Reason.INLINE_POLICIES_TOO_LONG: _long_policy,
     Reason.NO_SUCH_PRINCIPAL: lambda w: _trusting(w, "arn:aws:iam::123456789012:role/Absent"),
     Reason.NAME_IN_USE: lambda w: _trusting(_made(w, "NEXT"), "123456789012"),
+    Reason.NO_SUCH_ROLE: lambda w: _iam(w, "SimulatePrincipalPolicy", PolicySourceArn=ROLE_ARN),
     Reason.NO_SUCH_PROVIDER: lambda w: _iam(
         w, "AddClientIDToOpenIDConnectProvider", OpenIDConnectProviderArn=_PROVIDER_ARN, ClientID="vault"
     ),

@@ -14,12 +14,13 @@ from sidecar.exits import Exit
 
 TESTS = Path(__file__).parents[2]
 FACTS = {
-    "account", "addresses", "ahead", "audience", "audience_setting", "auth_token_file", "aws_audience",
+    "account", "action", "addresses", "ahead", "audience", "audience_setting", "auth_token_file", "aws_audience",
     "calling_role", "calling_role_name", "chained_role", "chained_role_name", "claim", "code", "condition",
     "discovery_url", "duration", "event", "found", "hint", "host", "issuer", "issuer_host", "jwks_uri", "key",
-    "kid", "location", "maximum", "namespace", "partition", "pattern", "port", "principals", "profile", "provider",
-    "proxy", "region", "registered", "role", "role_name", "seconds", "service_account", "status", "sts_host",
-    "sts_port", "subject", "thumbprint", "token_file", "token_keys", "trail_region", "url", "what", "whose", "why",
+    "kid", "location", "maximum", "namespace", "partition", "pattern", "policies", "port", "principals", "profile",
+    "provider", "proxy", "region", "registered", "resource", "role", "role_name", "seconds", "service_account",
+    "status", "sts_host", "sts_port", "subject", "thumbprint", "token_file", "token_keys", "trail_region", "url",
+    "what", "whose", "why",
 }  # fmt: skip
 
 
