@@ -59,7 +59,6 @@ AWS_FAULTS = (
     _sts(FaultKind.MISSING_FIELD, "invalid_response", "issues credentials without a session token"),
     _sts(FaultKind.GARBAGE, "invalid_response", "responds with a sign-in page"),
     _sts(FaultKind.TRUNCATED, "invalid_response", "responds with half of the XML"),
-    _sts(FaultKind.FAR_EXPIRY, "invalid_response", "issues credentials until the year 9999"),
     Fault(
         name="STS has an old key set",
         inject=_serve_an_old_key_set,

@@ -62,7 +62,7 @@ def test_too_wide_anonymous_access_is_1_with_a_managed_issuer_too(job: Job, mana
     ],
 )
 def test_a_server_that_is_not_public_gets_no_fix_of_an_api_server(job: Job, body: bytes, cause: str) -> None:
-    with serving(reply(403, body)) as home:
+    with serving(reply(403, body), clock=lambda: job.clock.wall) as home:
         job.redirections |= home
         (job.files / "token").write_text(Issuer("https://issuer.test", clock=lambda: job.clock.wall).mint())
         done = job.run("--mode", "apply")
@@ -80,7 +80,7 @@ def test_an_issuer_with_a_path_is_not_the_api_server_even_if_that_has_a_certific
 
 def test_an_api_server_behind_a_proxy_is_detected_by_its_status_document(job: Job) -> None:
     body = json.dumps({"kind": "Status", "code": 403}).encode()
-    with serving(reply(403, body)) as home:
+    with serving(reply(403, body), clock=lambda: job.clock.wall) as home:
         job.redirections |= home
         (job.files / "token").write_text(Issuer("https://issuer.test", clock=lambda: job.clock.wall).mint())
         done = job.run()

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
+from examples.local.clock import Clock, system_clock
 from examples.local.loopback import LoopbackHandler, LoopbackServer
 from examples.local.pki import Authority, server_context
 from sidecar.https.connect_to import ConnectTo
@@ -18,15 +19,15 @@ def reply(status: int = 200, body: bytes = b"{}", headers: Mapping[str, str] | N
 
 
 @contextlib.contextmanager
-def serving(answer: Reply, authority: Authority | None = None) -> Iterator[ConnectTo]:
-    """Serve one answer at all paths of https://issuer.test, and yield its address."""
+def serving(answer: Reply, authority: Authority | None = None, clock: Clock = system_clock) -> Iterator[ConnectTo]:
+    """Serve one answer at all paths of https://issuer.test, and yield its address; the clock is that of `Date`."""
 
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
             answer(self)
 
     context = server_context((authority or Authority("site CA")).issue(["issuer.test"]))
-    server = LoopbackServer(Handler, tls=lambda: context)
+    server = LoopbackServer(Handler, tls=lambda: context, clock=clock)
     server.start()
     try:
         yield {("issuer.test", 443): server.address}
